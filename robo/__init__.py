@@ -1,0 +1,1 @@
+"""The training box for self-driving racing bots."""

@@ -1,0 +1,321 @@
+"""Settings: frozen, typed, layered from YAML files and ``--set a.b=c``; unknown keys are named.
+
+``configs/base.yml`` holds every key with its default and what it means; the structs here say which type
+each has and are checked against it. Layers, later ones win: base, the run's file, the environment
+(``SIMULATOR_HOST``, ``REDIS_URL``), ``--set``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from robo.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = ROOT / "configs" / "base.yml"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every section has in common: immutable, and no key that is not declared."""
+
+
+class Simulator(Settings):
+    """The simulator that the cars drive in: the embedded one (host empty) or one that runs elsewhere."""
+
+    host: str
+    car_port: Port
+    spectator_port: Port
+    bind: str
+    clock: Literal["lockstep", "realtime"]
+    answer_limit_s: Positive
+    segments: Annotated[int, msgspec.Meta(ge=2, le=1000)]
+    segments_between_cars: NonNegativeInt
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the simulator is ours to start."""
+        return not self.host
+
+    @property
+    def connect_host(self) -> str:
+        """The host that cars and spectators connect to."""
+        if self.host:
+            return self.host
+        return "127.0.0.1" if self.bind == "0.0.0.0" else self.bind
+
+
+class Redis(Settings):
+    """Where the car-state cache is."""
+
+    url: str
+    start_if_missing: bool
+
+
+class Cars(Settings):
+    """How many cars drive, and in how many processes."""
+
+    explorers: NonNegativeInt
+    explorer_processes: NonNegativeInt
+    evaluators: NonNegativeInt
+    groups: Count
+    team: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    image_width: Annotated[int, msgspec.Meta(ge=8, le=128)]
+
+
+class Observation(Settings):
+    """What a policy sees."""
+
+    kind: Literal["color_mass"]
+    history: Count
+    action_history: NonNegativeInt
+
+
+class Action(Settings):
+    """What a policy's outputs in -1..1 become."""
+
+    repeat: Count
+    throttle_min: Fraction
+    throttle_max: Fraction
+    turn_max: Fraction
+
+
+class Reward(Settings):
+    """What is paid for."""
+
+    kind: Literal["auto", "progress", "segments"]
+    per_metre: float
+    crash: float
+    stuck: float
+
+
+class Episode(Settings):
+    """When an exploring car's episode ends."""
+
+    laps: Count
+    max_seconds: Positive
+    stuck_seconds: Positive
+    stuck_metres: Positive
+
+
+class Evaluation(Settings):
+    """When an evaluation episode ends; being stuck is as for exploration."""
+
+    laps: Count
+    max_seconds: Positive
+
+
+class Agent(Settings):
+    """The learning algorithm and its networks."""
+
+    type: Literal["ddpg"]
+    actor_layers: tuple[Count, ...]
+    critic_layers: tuple[Count, ...]
+    actor_learning_rate: Positive
+    critic_learning_rate: Positive
+    batch_size: Count
+    discount: Fraction
+    target_update: Fraction
+    noise_stddev: NonNegative
+    noise_damping: NonNegative
+
+
+class Replay(Settings):
+    """Transitions on their way to the learner, and there."""
+
+    capacity: Count
+    random_transitions: NonNegativeInt
+    max_samples_per_insert: Positive
+    chunk: Count
+    queue_chunks: Count
+
+
+class Learner(Settings):
+    """How often the learner publishes, logs and saves."""
+
+    threads: NonNegativeInt
+    publish_seconds: Positive
+    log_seconds: Positive
+    checkpoint_seconds: Positive
+    checkpoints_kept: Count
+
+
+class Limits(Settings):
+    """When a run ends by itself."""
+
+    env_steps: NonNegativeInt
+    clean_laps: NonNegativeInt
+    wall_seconds: NonNegative
+
+
+class Supervision(Settings):
+    """How processes are watched, restarted and stopped."""
+
+    ready_seconds: Positive
+    heartbeat_seconds: Positive
+    stop_seconds: Positive
+    backoff_seconds: Positive
+    backoff_max_seconds: Positive
+    max_restarts: Count
+    max_restarts_seconds: Positive
+
+
+class Config(Settings):
+    """Everything a run is configured by."""
+
+    track: str
+    seed: int
+    simulator: Simulator
+    redis: Redis
+    cars: Cars
+    observation: Observation
+    action: Action
+    reward: Reward
+    episode: Episode
+    evaluation: Evaluation
+    agent: Agent
+    replay: Replay
+    learner: Learner
+    limits: Limits
+    supervision: Supervision
+
+
+LEARNED_UNDER = ("track", "observation", "action", "reward", "agent")
+"""The parts of a config that a run's weights and replay depend on: a resumed run must have the same."""
+
+
+def load(
+    paths: Iterable[Path] = (), sets: Iterable[str] = (), environ: Mapping[str, str] | None = None
+) -> Config:
+    """Layer ``configs/base.yml``, ``paths`` (YAML), ``environ`` and ``sets`` (``"a.b=c"``) into a config.
+
+    Raises UserError that names the key or file.
+    """
+    tree = _read_yaml(BASE)
+    for path in paths:
+        _merge(tree, _read_yaml(path), str(path))
+    for key, value in _from_environment(environ or {}):
+        _set(tree, key, value, "the environment")
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: write it as key=value, such as --set simulator.clock=realtime")
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError:
+            raise UserError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
+        _set(tree, key, value, "--set")
+    return _check(_convert(tree))
+
+
+def dump(config: Config) -> str:
+    """The config as YAML that ``read`` takes back."""
+    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+
+
+def read(path: Path) -> Config:
+    """Read a resolved config that a run wrote. Raises UserError that names file and key."""
+    try:
+        return _convert(_read_yaml(path))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def difference(saved: Config, now: Config) -> str | None:
+    """The first key on which two configs disagree such that one can't go on learning for the other."""
+    a, b = msgspec.to_builtins(saved), msgspec.to_builtins(now)
+    for section in LEARNED_UNDER:
+        if not isinstance(a[section], dict):
+            if a[section] != b[section]:
+                return f"{section} is {b[section]!r}, was {a[section]!r}"
+            continue
+        for key, value in a[section].items():
+            if value != b[section][key]:
+                return f"{section}.{key} is {b[section][key]!r}, was {value!r}"
+    return None
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, Any]]:
+    if environ.get("SIMULATOR_HOST"):
+        yield "simulator.host", environ["SIMULATOR_HOST"]
+    if environ.get("REDIS_URL"):
+        yield "redis.url", environ["REDIS_URL"]
+        yield "redis.start_if_missing", False
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a config file, such as configs/ddpg.yml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise UserError(f"{path}{line}: not YAML; mend or replace the file") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected keys and values; see configs/base.yml")
+    return tree
+
+
+def _merge(tree: dict[str, Any], layer: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    for key, value in layer.items():
+        name = f"{prefix}{key}"
+        if key not in tree:
+            raise UserError(f"{where}: unknown key {name!r}{_suggest(str(key), tree)}; see configs/base.yml")
+        if isinstance(tree[key], dict):
+            if not isinstance(value, Mapping):
+                raise UserError(
+                    f"{where}: {name!r} is a section; set a key in it, such as {name}.{next(iter(tree[key]))}"
+                )
+            _merge(tree[key], value, where, f"{name}.")
+        else:
+            tree[key] = value
+
+
+def _set(tree: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    layer: Any = value
+    for part in reversed(dotted.split(".")):
+        layer = {part: layer}
+    _merge(tree, layer, where)
+
+
+def _suggest(key: str, tree: Mapping[str, Any]) -> str:
+    import difflib  # noqa: PLC0415 only on the way to an error
+
+    near = difflib.get_close_matches(key, [str(k) for k in tree], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _convert(tree: Mapping[str, Any]) -> Config:
+    try:
+        return msgspec.convert(tree, Config, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        key = path.rstrip("`") or "a top-level key"
+        raise UserError(f"{key}: {message}; see configs/base.yml") from None
+
+
+def _check(config: Config) -> Config:
+    """Check what no single key shows."""
+    if config.action.throttle_min >= config.action.throttle_max:
+        raise UserError("action.throttle_min: must be below action.throttle_max")
+    if not 0 < config.cars.explorer_processes <= config.cars.explorers and config.cars.explorers:
+        raise UserError("cars.explorer_processes: must be from 1 to cars.explorers")
+    if config.simulator.embedded and not config.track:
+        raise UserError("track: the embedded simulator needs a track file, such as configs/tracks/esses.json")
+    if not config.track and config.reward.kind == "progress":
+        raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")
+    return config

@@ -1,0 +1,1 @@
+"""What happens on the track, seen by whoever drives: car state, rewards, episodes, laps, policies."""

@@ -1,0 +1,1 @@
+"""The simulator's wire formats, both directions, without any I/O."""

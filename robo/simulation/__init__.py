@@ -1,0 +1,1 @@
+"""The embedded simulator: track, physics, camera, world and its server."""
