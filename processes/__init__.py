@@ -1,1 +1,1 @@
-"""The processes of a run: one module each, declared in table.py, joined by channels.py, run by supervisor.py."""
+"""The processes of a run: one module each, declared in table.py, joined by channels.py."""

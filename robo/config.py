@@ -176,6 +176,7 @@ class Config(Settings):
 
     track: str
     seed: int
+    driver: Literal["agent", "debug"]
     simulator: Simulator
     redis: Redis
     cars: Cars
@@ -191,7 +192,7 @@ class Config(Settings):
     supervision: Supervision
 
 
-LEARNED_UNDER = ("track", "observation", "action", "reward", "agent")
+LEARNED_UNDER = ("track", "driver", "observation", "action", "reward", "agent")
 """The parts of a config that a run's weights and replay depend on: a resumed run must have the same."""
 
 

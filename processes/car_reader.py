@@ -1,0 +1,174 @@
+"""Owns the car sockets of one group: logs in, reads frames, sends commands, reconnects.
+
+Every ``action.repeat``-th frame asks for a decision: it goes to the frame processor, and its answer waits
+for the explorer's command. The frames between are answered here, at once.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import socket
+import struct
+import time
+
+from processes.channels import Latest, Ring
+from processes.connect import Backoff, connect
+from processes.launch import Context
+from processes.table import Car
+from robo import log
+from robo.config import Config
+from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
+
+COMMAND = struct.Struct("<fff")  # throttle 0..1, turn -1..1, brake 0..1
+REALTIME_PATIENCE_SECONDS = 1.0 / 60.0
+"""How long a realtime simulator's frame waits for its command, before frames would be missed."""
+LOCKSTEP_PATIENCE_SECONDS = 1.0
+"""The same where the simulator waits for us; longer than the pauses of a busy machine."""
+DRIVERLESS_SECONDS = 1.0
+"""A car without commands for so long is brought to rest: whoever drove it is gone."""
+REST = command_line(throttle=0.0, turn=0.0)
+RECEIVE_BYTES = 1 << 17
+
+
+class CarConnection:
+    """One car's socket and what is under way on it."""
+
+    def __init__(self, car: Car, config: Config, frames: Ring, commands: Latest) -> None:
+        self.car = car
+        self._config = config
+        self._frames = frames
+        self._commands = commands
+        settings = config.simulator
+        waits = settings.embedded and settings.clock == "lockstep"
+        self._patience = LOCKSTEP_PATIENCE_SECONDS if waits else REALTIME_PATIENCE_SECONDS
+        self._backoff = Backoff()
+        self._socket: socket.socket | None = None
+        self.retry_at = 0.0
+        """When to try to connect (again), monotonic seconds; of no meaning while connected."""
+        self.answer_by: float | None = None
+        """When the frame that waits for its command is answered without one; None when none waits."""
+        self._number = 0
+        self._answered = 0
+        self._commanded_at = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a socket to wait for."""
+        return self._socket is not None
+
+    def fileno(self) -> int:
+        """The socket's, for whoever waits for it."""
+        return self._socket.fileno()
+
+    def open(self, now: float) -> None:
+        """Connect and log in, or say when to try again."""
+        settings = self._config.simulator
+        try:
+            self._socket = connect(settings.connect_host, settings.car_port)
+            self._socket.setblocking(False)
+            width = self._config.cars.image_width
+            self._send(login_line(self.car.name, self._config.cars.team, _color(self.car.index), width))
+        except OSError as error:
+            self.close(now, str(error))
+            return
+        self._backoff.succeeded()
+        self._decoder = FrameDecoder()
+        self._commanded_at = now
+        # No frame of this connection follows on one of the last: the explorer sees it by the gap.
+        self._number += 2 * self._config.action.repeat
+        self._answered = self._number
+        log.get().info("car connected", car=self.car.name)
+
+    def close(self, now: float, reason: str) -> None:
+        """Forget the connection; ``retry_at`` says when to open it again."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self.answer_by = None
+        wait = self._backoff.failed()
+        self.retry_at = now + wait
+        log.get().warning("car not connected", car=self.car.name, reason=reason, retry_in_s=wait)
+
+    def receive(self, now: float) -> None:
+        """Read what has arrived: hand a decision's frame on, answer any other."""
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close(now, str(error))
+            return
+        if not data:
+            self.close(now, "closed by the simulator")
+            return
+        for png in self._decoder.feed(data):
+            self._number += 1
+            if self._number % self._config.action.repeat:
+                self._send(NO_OP)
+            else:
+                self.answer_by = now + self._patience
+                self._frames.put(self.car.index, self._number, now, png)
+
+    def answer(self, now: float) -> None:
+        """Send the car's newest command, if it is new; late for its frame it still counts from now on."""
+        command = self._commands.get(self.car.index)
+        if command is None or not self._answered < command[0] <= self._number:
+            return
+        self._answered = command[0]
+        if command[0] == self._number:
+            self.answer_by = None
+        self._commanded_at = now
+        throttle, turn, brake = COMMAND.unpack(command[1])
+        self._send(command_line(throttle, turn, brake or None))
+
+    def give_up_waiting(self, now: float) -> None:
+        """Answer without a command, so that frames go on; the car keeps its last one, but not for ever."""
+        self.answer_by = None
+        self._send(NO_OP if now - self._commanded_at < DRIVERLESS_SECONDS else REST)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.send(data)  # some tens of bytes, one frame in flight: they always fit
+        except OSError:
+            return  # the connection's end is seen, and handled, where it is read
+
+
+def main(context: Context) -> None:
+    """Keep every car of the group connected and answered, for ever."""
+    frames: Ring = context.channels[f"frames{context.group}"]
+    commands: Latest = context.channels[f"commands{context.group}"]
+    cars = [
+        CarConnection(car, context.config, frames, commands)
+        for car in context.run.cars
+        if car.group == context.group
+    ]
+    context.ready()
+    while not context.stopping:
+        now = time.monotonic()
+        for car in cars:
+            if not car.connected and now >= car.retry_at:
+                car.open(now)
+        connected = [car for car in cars if car.connected]
+        ready = context.wait(*connected, commands.bell, timeout=_next_event(cars, now))
+        now = time.monotonic()
+        if commands.bell in ready:
+            commands.bell.clear()
+            for car in connected:
+                car.answer(now)
+        for car in connected:
+            if car in ready:
+                car.receive(now)
+            if car.answer_by is not None and now >= car.answer_by:
+                car.give_up_waiting(now)
+
+
+def _next_event(cars: list[CarConnection], now: float) -> float:
+    """Seconds until the first car wants something without being woken."""
+    events = [car.answer_by if car.connected else car.retry_at for car in cars]
+    return min([max(0.0, event - now) for event in events if event is not None] + [0.5])
+
+
+def _color(index: int) -> str:
+    """A colour of the car's own: hues a golden angle apart never come close."""
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.8, 0.9)
+    return f"#{int(red * 255):02x}{int(green * 255):02x}{int(blue * 255):02x}"

@@ -1,0 +1,265 @@
+"""Drives its cars: observations in, commands out; rewards, episodes and experience for the learner.
+
+The evaluator is this process too: the same loop with the greedy policy, and weights that stay the same for
+a whole episode, so that a score belongs to the weights that earned it.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from pathlib import Path
+
+import numpy as np
+from msgspec.structs import replace
+
+from processes.car_reader import COMMAND
+from processes.channels import Latest, Picture, Ring
+from processes.launch import Context
+from processes.table import Car
+from robo import log
+from robo.cache import Cache, LapRecord, Lost, Telemetry
+from robo.config import Config
+from robo.driving.actor import Actor
+from robo.driving.driver import Driver, EpisodeResult, Seen, Transition
+from robo.driving.experience import Episode, pack
+from robo.driving.policies import Exploring, FollowColors, Greedy, Policy, to_command
+from robo.driving.state import CarState
+from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.simulation.track import Track
+
+STATE_SECONDS = 0.03
+"""How long an observation waits for the car state of its moment, which comes by another way."""
+TELEMETRY_SECONDS = 0.25
+PUT_SECONDS = 0.5
+REST = COMMAND.pack(0.0, 0.0, 0.0)
+
+
+class DrivenCar:
+    """One car of this process: its driver, its policy, and its figures."""
+
+    def __init__(self, car: Car, config: Config, track: Track | None) -> None:
+        self.car = car
+        self.evaluates = car.role == "evaluator"
+        self.driver = Driver(car.name, config, track, evaluation=self.evaluates)
+        self.actor = Actor(observation_size(config.observation), config.agent.actor_layers, ACTION_SIZE)
+        self.weights_version = 0
+        self.policy = self._policy(config)
+        self.number = 0
+        """Frame number of the last observation."""
+        self.action = np.zeros(ACTION_SIZE, np.float32)
+        self.figures = Telemetry(role=car.role)
+
+    def _policy(self, config: Config) -> Policy:
+        if config.driver == "debug":
+            return FollowColors(config.action)
+        if self.evaluates:
+            return Greedy(self.actor)
+        random = np.random.default_rng([config.seed, self.car.index])
+        return Exploring(self.actor, config.agent.noise_stddev, config.agent.noise_damping, random)
+
+    def load(self, weights: Latest) -> None:
+        """Take the newest weights, if they are new."""
+        number = weights.number(0)
+        if number is None or number == self.weights_version:
+            return
+        value = weights.get(0)
+        if value is not None:
+            self.actor.load(np.frombuffer(value[1], np.float32))
+            self.weights_version = value[0]
+
+
+class Explorer:
+    """The loop's state: the cars, the channels, and the experience on its way."""
+
+    def __init__(self, context: Context, track: Track | None) -> None:
+        self._context = context
+        self._config = context.config
+        mine = [car for car in context.run.cars if car.driver == context.name]
+        self._cars = {car.index: DrivenCar(car, context.config, track) for car in mine}
+        self._observations: Ring = context.channels[f"observations:{context.name}"]
+        self._new_states = context.channels[f"states:{context.name}"]
+        self._commands: Latest = context.channels[f"commands{mine[0].group}"]
+        self._weights: Latest | None = context.channels.get("weights")
+        self._experience = context.channels.get(f"experience:{context.name}")
+        self._cache = Cache(context.run.redis_url, context.run.name)
+        self._steps: list[Transition] = []
+        self._shown_at = 0.0
+
+    def turn(self) -> None:
+        """Wait for observations and answer them."""
+        if self._observations.bell in self._context.wait(self._observations.bell):
+            self._observations.bell.clear()
+            pictures = self._observations.drain()
+            try:
+                states = self._states_for(pictures)
+            except Lost as error:
+                self._wait_out(error)
+                return
+            for picture in pictures:
+                self._answer(picture, states[picture.car])
+        now = time.monotonic()
+        if now - self._shown_at >= TELEMETRY_SECONDS:
+            self._shown_at = now
+            self._show()
+
+    def finish(self) -> None:
+        """Hand on what is still here, before the end."""
+        for car in self._cars.values():
+            self._close(car, car.driver.interrupt())
+        if self._experience is None:
+            return
+        if self._steps:
+            self._put(pack(self._steps))
+        self._experience.close()
+
+    def _states_for(self, pictures: list[Picture]) -> dict[int, CarState | None]:
+        """The cars' states of the pictures' moment; older ones, or None, when they don't come in time."""
+        cars = [self._cars[index] for index in dict.fromkeys(picture.car for picture in pictures)]
+        names = [car.car.name for car in cars]
+        give_up = time.monotonic() + STATE_SECONDS
+        while True:
+            self._new_states.clear()
+            states = self._cache.cars(names)
+            wanted = all(_fresh(car.driver, state) for car, state in zip(cars, states, strict=True))
+            left = give_up - time.monotonic()
+            if wanted or left <= 0.0:
+                return {car.car.index: state for car, state in zip(cars, states, strict=True)}
+            self._context.wait(self._new_states, timeout=left)
+
+    def _answer(self, picture: Picture, state: CarState | None) -> None:
+        """Answer one observation with a command, and take the step that it completes."""
+        car = self._cars[picture.car]
+        gap = picture.number != car.number + self._config.action.repeat
+        car.number = picture.number
+        if gap:
+            self._close(car, car.driver.interrupt())
+        if not self._can_drive(car):
+            self._commands.put(car.car.index, car.number, REST)
+            return
+        observation = np.frombuffer(picture.payload, np.float32).reshape(8, 3)
+        if state is None or car.driver.seen(state):
+            # The state of this moment is not known, so neither is what the last step led to.
+            self._close(car, car.driver.interrupt())
+            car.figures = replace(car.figures, late_states=car.figures.late_states + 1)
+        else:
+            seen = car.driver.observe(observation, state)
+            self._take(car, seen)
+            car.action = self._act(car, seen.vector, observation, begins=seen.begins)
+            car.driver.act(car.action)
+        self._command(car)
+
+    def _can_drive(self, car: DrivenCar) -> bool:
+        """Whether there is a policy for the car: an evaluator stands still until something is learned."""
+        if car.evaluates and self._weights is not None and not car.actor.loaded:
+            car.load(self._weights)
+            return car.actor.loaded
+        return True
+
+    def _act(
+        self, car: DrivenCar, vector: np.ndarray, observation: np.ndarray, *, begins: bool
+    ) -> np.ndarray:
+        if begins:
+            car.policy.begin()
+        if self._weights is not None and (begins or not car.evaluates):
+            car.load(self._weights)
+        return car.policy.act(vector, observation)
+
+    def _command(self, car: DrivenCar) -> None:
+        throttle, turn = to_command(self._config.action, car.action)
+        self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0))
+        car.figures = replace(car.figures, decisions=car.figures.decisions + 1, throttle=throttle, turn=turn)
+
+    def _take(self, car: DrivenCar, seen: Seen) -> None:
+        """Keep what one observation brought."""
+        if seen.transition is not None and not car.evaluates:
+            self._steps.append(seen.transition)
+            if self._experience is None:
+                self._steps.clear()
+            elif len(self._steps) >= self._config.replay.chunk:
+                self._put(pack(self._steps))
+                self._steps = []
+        if seen.lap is not None:
+            figures, row = car.figures, car.driver.laps.clean_in_a_row
+            best = figures.best_lap
+            if seen.lap.clean:
+                best = min(best or seen.lap.seconds, seen.lap.seconds)
+            car.figures = replace(
+                figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + seen.lap.clean, best_lap=best
+            )
+            self._tell_lap(
+                LapRecord(time.time(), car.car.name, car.car.role, seen.lap.seconds, seen.lap.clean, row)
+            )
+        self._close(car, seen.episode)
+
+    def _close(self, car: DrivenCar, result: EpisodeResult | None) -> None:
+        """Report an episode that ended, if one did."""
+        if result is None:
+            return
+        car.figures = replace(
+            car.figures,
+            episodes=car.figures.episodes + 1,
+            last_episode_reward=result.total_reward,
+            last_episode_end=result.end,
+        )
+        if self._experience is not None and result.steps:
+            weights = car.actor.weights if car.evaluates and car.actor.loaded else None
+            self._put(Episode(car.car.role, result, car.weights_version, weights))
+
+    def _put(self, message: object) -> None:
+        """Hand a message to the learner; a full queue holds us, and so our cars, back."""
+        while not self._context.stopping:
+            self._context.beat()
+            try:
+                self._experience.put(message, timeout=PUT_SECONDS)
+            except queue.Full:
+                continue
+            return
+        try:
+            self._experience.put_nowait(message)
+        except queue.Full:
+            log.get().warning("experience lost at the end: the learner's queue is full")
+
+    def _tell_lap(self, lap: LapRecord) -> None:
+        log.get().info("lap", car=lap.car, seconds=round(lap.seconds, 3), clean=lap.clean)
+        try:
+            self._cache.add_lap(lap)
+        except Lost as error:
+            log.get().warning("lap not cached", error=str(error))
+
+    def _wait_out(self, error: Lost) -> None:
+        """No car states: end the episodes, and leave the cars to car_reader, which brings them to rest."""
+        log.get().warning("no car states", error=str(error))
+        for car in self._cars.values():
+            self._close(car, car.driver.interrupt())
+        self._context.wait(timeout=0.5)
+
+    def _show(self) -> None:
+        telemetry = {}
+        for car in self._cars.values():
+            telemetry[car.car.name] = replace(
+                car.figures,
+                at=time.time(),
+                episode_reward=car.driver.total_reward,
+                weights_version=car.weights_version,
+                clean_laps_in_a_row=car.driver.laps.clean_in_a_row,
+            )
+        try:
+            self._cache.put_telemetry(telemetry)
+        except Lost as error:
+            log.get().warning("telemetry not cached", error=str(error))
+
+
+def main(context: Context) -> None:
+    """Drive, for ever."""
+    path = context.config.track
+    explorer = Explorer(context, Track.load(Path(path)) if path else None)
+    context.ready()
+    while not context.stopping:
+        explorer.turn()
+    explorer.finish()
+
+
+def _fresh(driver: Driver, state: CarState | None) -> bool:
+    """Whether a state can be the one of the driver's next observation."""
+    return state is not None and (driver.session != state.session or state.time >= driver.expected_time)

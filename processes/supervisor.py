@@ -1,0 +1,277 @@
+"""Runs the processes of a table: starts them in order, watches them, restarts them, stops them in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import itertools
+import signal
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
+from typing import Any, NamedTuple
+
+from processes import launch
+from processes.channels import Doorbell, Latest, Ring, Vitals
+from processes.restarts import RestartPolicy
+from processes.table import Channel, Process, endpoints
+from robo import log
+from robo.cache import ProcessHealth
+
+TICK_SECONDS = 0.1
+STAGE_SECONDS = 1.0
+"""How long a stage of the stop may take; the learner, who saves, may take all that is left."""
+RESERVE_SECONDS = 0.25
+"""Kept back for each stage that is still to be stopped."""
+HURRY_SECONDS = 0.7
+
+
+class State(enum.Enum):
+    """Where a process is in its life."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKING_OFF = "backing off"
+    STOPPED = "stopped"
+    FATAL = "fatal"
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    exit_code: int
+    cause: str
+    """Empty when nothing was wrong."""
+
+
+class Child:
+    """One row of the table, and the process that runs for it at the moment."""
+
+    def __init__(self, row: Process, index: int, policy: RestartPolicy) -> None:
+        self.row = row
+        self.index = index
+        self.policy = policy
+        self.state = State.WAITING
+        self.process: SpawnProcess | None = None
+        self.not_before = 0.0
+        self.started_at = 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process runs for this row."""
+        return self.process is not None and self.process.is_alive()
+
+
+class Supervisor:
+    """The processes of one run. ``run`` returns when they are all gone, whatever happens.
+
+    ``probe(name)`` says whether a process that has no heartbeat is ready. ``say(text)`` tells the user.
+    """
+
+    def __init__(
+        self,
+        run: launch.Run,
+        table: list[Process],
+        channels: list[Channel],
+        probe: Callable[[str], bool],
+        say: Callable[[str], None],
+    ) -> None:
+        self._run = run
+        self._settings = run.config.supervision
+        self._rows = channels
+        self._channels = {row.name: _build(row) for row in channels}
+        self._vitals = Vitals(len(table))
+        self._probe = probe
+        self._say = say
+        self._children = {
+            row.name: Child(row, index, RestartPolicy(self._settings)) for index, row in enumerate(table)
+        }
+        self._outcome: Outcome | None = None
+        self._stop_by: float | None = None
+
+    def run(self, each_tick: Callable[[], bool]) -> Outcome:
+        """Run until ``each_tick`` (called ten times a second) returns False, a signal, or a fatal end."""
+        with self._signals():
+            try:
+                while self._outcome is None and self._stop_by is None:
+                    for child in self._children.values():
+                        self._advance(child)
+                    self._wait(TICK_SECONDS)
+                    if not each_tick():
+                        break
+            finally:
+                self._stop()
+        return self._outcome or Outcome(0, "")
+
+    def health(self) -> dict[str, ProcessHealth]:
+        """How every process is."""
+        now = time.monotonic()
+        return {
+            name: ProcessHealth(
+                state=child.state.value,
+                pid=child.process.pid if child.alive else None,
+                restarts=child.policy.count,
+                beat_age_s=now - self._vitals.last_beat(child.index) if child.row.beats else None,
+            )
+            for name, child in self._children.items()
+        }
+
+    def lost_pictures(self) -> int:
+        """Frames and observations that were overwritten before their reader came."""
+        return sum(ring.lost for ring in self._channels.values() if isinstance(ring, Ring))
+
+    def _advance(self, child: Child) -> None:
+        """Do for one process what its state and the time ask for."""
+        now = time.monotonic()
+        if child.state in (State.WAITING, State.BACKING_OFF):
+            if now >= child.not_before and all(self._is_ready(name) for name in child.row.after):
+                self._start(child, now)
+        elif not child.alive:
+            self._ended(child, now)
+        elif child.state is State.STARTING:
+            if self._says_ready(child):
+                child.state = State.RUNNING
+                seconds = round(now - child.started_at, 2)
+                log.get().info("ready", child=child.row.name, after_s=seconds)
+            elif now - child.started_at > self._settings.ready_seconds:
+                self._end(child, f"was not ready after {self._settings.ready_seconds:g} s")
+        elif child.row.beats:
+            age = now - self._vitals.last_beat(child.index)
+            if age > self._settings.heartbeat_seconds:
+                self._end(child, f"gave no sign of life for {age:.1f} s")
+
+    def _is_ready(self, name: str) -> bool:
+        return self._children[name].state is State.RUNNING
+
+    def _says_ready(self, child: Child) -> bool:
+        return self._vitals.ready(child.index) if child.row.beats else self._probe(child.row.name)
+
+    def _start(self, child: Child, now: float) -> None:
+        self._vitals.reset(child.index, now)
+        mine = endpoints(self._rows, child.row.name, self._channels)
+        context = launch.Context(self._run, child.row, child.index, self._vitals, mine)
+        child.process = launch.start(context)
+        child.state, child.started_at = State.STARTING, now
+        log.get().info("started", child=child.row.name, pid=child.process.pid)
+
+    def _end(self, child: Child, why: str) -> None:
+        """Kill a process that no longer does its work; its end is then handled as any other."""
+        self._say(f"{child.row.name} {why}: killed")
+        log.get().warning("killed", child=child.row.name, why=why)
+        child.process.kill()
+        child.process.join()
+
+    def _ended(self, child: Child, now: float) -> None:
+        """A process ended that nobody asked to: start it again, or give up."""
+        code, cause = child.process.exitcode, self._last_words(child)
+        log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
+        if code == launch.BAD_INPUT:
+            self._give_up(child, Outcome(code, cause.removeprefix("error: ")))
+            return
+        wait = child.policy.failed(now)
+        if wait is None:
+            times = self._settings.max_restarts
+            why = f"{child.row.name} ended {times} times in {self._settings.max_restarts_seconds:g} s"
+            where = self._run.folder / "logs" / f"{child.row.name}.log"
+            self._give_up(child, Outcome(1, f"{why}; the last time: {cause} (see {where})"))
+            return
+        self._say(f"{child.row.name} ended ({_exit(code)}: {cause}); again in {wait:.1f} s")
+        child.state, child.not_before = State.BACKING_OFF, now + wait
+        self._restart_together(child, now + wait)
+
+    def _restart_together(self, child: Child, at: float) -> None:
+        """Restart those that share a queue with a dead process, and give all of them new queues."""
+        if not child.row.together:
+            return
+        for name in child.row.together:
+            other = self._children[name]
+            if other.alive:
+                other.process.kill()
+                other.process.join()
+            other.state, other.not_before = State.BACKING_OFF, at
+        for row in self._rows:
+            if row.kind == "queue" and child.row.name in (*row.writers, *row.readers):
+                self._channels[row.name] = _build(row)
+
+    def _give_up(self, child: Child, outcome: Outcome) -> None:
+        child.state = State.FATAL
+        self._outcome = self._outcome or outcome
+
+    def _last_words(self, child: Child) -> str:
+        """The last line of the process's log: what ended it, most likely."""
+        try:
+            lines = (self._run.folder / "logs" / f"{child.row.name}.log").read_bytes()[-4096:].splitlines()
+        except OSError:
+            return "no log"
+        return next((line.decode(errors="replace") for line in reversed(lines) if line.strip()), "no word")
+
+    def _wait(self, timeout: float) -> None:
+        """Wait until a process ends, or the time is up."""
+        connection.wait([child.process.sentinel for child in self._children.values() if child.alive], timeout)
+
+    def _stop(self) -> None:
+        """Ask everyone to stop, last started first; kill who does not within the time."""
+        self._stop_by = self._stop_by or time.monotonic() + self._settings.stop_seconds
+        stages = [
+            list(rows)
+            for _, rows in itertools.groupby(
+                reversed(self._children.values()), key=lambda child: child.row.module
+            )
+        ]
+        for left, stage in zip(reversed(range(len(stages))), stages, strict=True):
+            alive = [child for child in stage if child.alive]
+            for child in alive:
+                child.process.terminate()
+            began = time.monotonic()
+            while alive := [child for child in alive if child.alive]:
+                limit = self._stop_by - left * RESERVE_SECONDS
+                if alive[0].row.module != "processes.learner":
+                    limit = min(limit, began + STAGE_SECONDS)
+                if time.monotonic() >= limit:
+                    break
+                connection.wait([child.process.sentinel for child in alive], 0.05)
+            for child in alive:
+                log.get().warning("did not stop in time, killed", child=child.row.name)
+                child.process.kill()
+                child.process.join()
+            for child in stage:
+                if child.state is not State.FATAL:
+                    child.state = State.STOPPED
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and SIGHUP stop the run; a second one hurries it."""
+
+        def stop(*_: Any) -> None:
+            now = time.monotonic()
+            if self._stop_by is None:
+                self._stop_by = now + self._settings.stop_seconds
+                self._say("stopping; once more to hurry")
+            else:
+                self._stop_by = min(self._stop_by, now + HURRY_SECONDS)
+
+        watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in watched}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _build(row: Channel) -> Any:
+    if row.kind == "ring":
+        return Ring(row.slots, row.payload_bytes)
+    if row.kind == "latest":
+        return Latest(row.slots, row.payload_bytes)
+    if row.kind == "doorbell":
+        return Doorbell()
+    return launch.SPAWN.Queue(row.slots)
+
+
+def _exit(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"

@@ -1,0 +1,174 @@
+"""The two tables of a run: which processes there are, and which channels join them.
+
+The supervisor, the processes and the documentation all read these; adding a process is adding a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from robo.config import Config
+from robo.driving.actor import Actor
+from robo.driving.transitions import ACTION_SIZE, COLOR_MASS_SIZE, observation_size
+
+FRAME_BYTES = 65535
+"""The largest picture that the wire's two length bytes can announce."""
+RING_SLOTS = 64
+COMMAND_BYTES = 12
+
+Role = Literal["explorer", "evaluator"]
+
+
+class Car(NamedTuple):
+    """One car of a run, and who does what for it."""
+
+    index: int
+    name: str
+    role: Role
+    driver: str
+    """The explorer or evaluator process that decides for it."""
+    group: int
+    """Which car_reader holds its socket, and which frame_processor sees its frames."""
+
+
+class Process(NamedTuple):
+    """One row of the process table."""
+
+    name: str
+    module: str
+    """Its ``main(context)`` is the process."""
+    after: tuple[str, ...] = ()
+    """Started when these are ready."""
+    together: tuple[str, ...] = ()
+    """Restarted when this one dies, because they share a queue, which a death in mid-read leaves locked."""
+    beats: bool = True
+    """Whether it reports heartbeats; a program that is not ours can't."""
+
+
+class Channel(NamedTuple):
+    """One row of the channel table."""
+
+    name: str
+    kind: Literal["ring", "latest", "doorbell", "queue"]
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    slots: int
+    payload_bytes: int
+    """The largest message; 0 for a doorbell or a queue."""
+    carries: str
+    hertz: float
+    """Messages per second of simulation time."""
+
+
+def cars(config: Config) -> list[Car]:
+    """Every car of the run: the explorers' first, in contiguous shares, then the evaluators'."""
+    settings = config.cars
+    fleet = []
+    for index in range(settings.explorers):
+        share = index * settings.explorer_processes // settings.explorers
+        name = f"{settings.team}{index + 1}"
+        fleet.append(Car(index, name, "explorer", f"explorer{share}", share % settings.groups))
+    for number in range(settings.evaluators):
+        index = settings.explorers + number
+        name = f"{settings.team}-eval{number + 1}"
+        fleet.append(
+            Car(index, name, "evaluator", "evaluator", settings.explorer_processes % settings.groups)
+        )
+    return fleet
+
+
+def processes(config: Config, *, managed_redis: bool) -> list[Process]:
+    """The run's processes, in starting order; stopped in reverse, rows of the same module at once."""
+    fleet = cars(config)
+    drivers = _drivers(fleet)
+    groups = sorted({car.group for car in fleet})
+    rows = []
+    if managed_redis:
+        rows.append(Process("redis", "processes.redis_server", beats=False))
+    redis = ("redis",) if managed_redis else ()
+    if config.simulator.embedded:
+        rows.append(Process("simulator", "processes.simulator"))
+    simulator = ("simulator",) if config.simulator.embedded else ()
+    if config.driver == "agent":
+        rows.append(Process("learner", "processes.learner", after=redis, together=drivers))
+    rows.append(Process("spectator_reader", "processes.spectator_reader", after=redis + simulator))
+    processors = tuple(f"frame_processor{group}" for group in groups)
+    rows += [Process(name, "processes.frame_processor", after=redis) for name in processors]
+    rows += [Process(name, "processes.explorer", after=redis) for name in drivers]
+    ready = (*simulator, "spectator_reader", *processors, *drivers)
+    rows += [Process(f"car_reader{group}", "processes.car_reader", after=ready) for group in groups]
+    return rows
+
+
+def channels(config: Config) -> list[Channel]:
+    """The run's channels."""
+    fleet = cars(config)
+    drivers = _drivers(fleet)
+    decisions = 60.0 / config.action.repeat
+    rows = []
+    for group in sorted({car.group for car in fleet}):
+        mine = [car for car in fleet if car.group == group]
+        reader, processor = f"car_reader{group}", f"frame_processor{group}"
+        hertz = decisions * len(mine)
+        frames = Channel(
+            f"frames{group}", "ring", (reader,), (processor,), RING_SLOTS, FRAME_BYTES, "PNG", hertz
+        )
+        commands = Channel(
+            f"commands{group}",
+            "latest",
+            _drivers(mine),
+            (reader,),
+            len(fleet),
+            COMMAND_BYTES,
+            "float32 [3]: throttle, turn, brake; a slot a car",
+            hertz,
+        )
+        rows += [frames, commands]
+    payload = 4 * COLOR_MASS_SIZE
+    for driver in drivers:
+        mine = [car for car in fleet if car.driver == driver]
+        processor = f"frame_processor{mine[0].group}"
+        hertz = decisions * len(mine)
+        shape = "float32 [8, 3]"
+        rows.append(
+            Channel(
+                f"observations:{driver}", "ring", (processor,), (driver,), RING_SLOTS, payload, shape, hertz
+            )
+        )
+        rows.append(
+            Channel(
+                f"states:{driver}", "doorbell", ("spectator_reader",), (driver,), 1, 0, "new car states", 60
+            )
+        )
+        if config.driver == "agent":
+            chunks = config.replay.queue_chunks
+            carries = "Transitions, EpisodeResult"
+            rows.append(
+                Channel(f"experience:{driver}", "queue", (driver,), ("learner",), chunks, 0, carries, hertz)
+            )
+    if config.driver == "agent":
+        actor = Actor(observation_size(config.observation), config.agent.actor_layers, ACTION_SIZE)
+        weights = 4 * actor.size
+        hertz = 1.0 / config.learner.publish_seconds
+        rows.append(
+            Channel("weights", "latest", ("learner",), drivers, 1, weights, "float32 [P]: the actor", hertz)
+        )
+    return rows
+
+
+def _drivers(fleet: list[Car]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(car.driver for car in fleet))
+
+
+def picture(rows: list[Process], joins: list[Channel]) -> str:
+    """The tables as text: one line a process, then one line a channel."""
+    lines = [f"{row.name:18} {row.module:28} after {', '.join(row.after) or '-'}" for row in rows]
+    for join in joins:
+        ends = f"{', '.join(join.writers)} -> {', '.join(join.readers)}"
+        lines.append(f"{join.name:24} {join.kind:9} {join.carries:50} {join.hertz:6.1f} Hz  {ends}")
+    return "\n".join(lines)
+
+
+def endpoints(rows: list[Channel], process: str, built: dict[str, Any]) -> dict[str, Any]:
+    """The channels, out of ``built``, that the process reads or writes."""
+    return {row.name: built[row.name] for row in rows if process in (*row.writers, *row.readers)}

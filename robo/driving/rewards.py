@@ -1,0 +1,89 @@
+"""What a decision earned: from the car's state before it and after it, both in simulation time."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from robo import config
+from robo.driving.state import CarState
+from robo.simulation.track import Track
+
+
+class Reward(Protocol):
+    """One car's reward; it may remember what was already paid for in this episode."""
+
+    def start(self, state: CarState) -> None:
+        """An episode begins at ``state``."""
+
+    def __call__(self, before: CarState, after: CarState) -> float:
+        """What the step from ``before`` to ``after`` earned. Both are of the same session."""
+
+
+class Progress:
+    """Metres gained along the centre line, and a penalty for each crash.
+
+    The gains of an episode add up to the distance between its start and its end, so that driving to and
+    fro earns nothing.
+    """
+
+    def __init__(self, track: Track, per_metre: float, crash: float) -> None:
+        self._track = track
+        self._per_metre = per_metre
+        self._crash = crash
+
+    def start(self, state: CarState) -> None:
+        """Nothing to remember."""
+
+    def __call__(self, before: CarState, after: CarState) -> float:
+        """See Reward."""
+        reward = self._crash * (after.crashes - before.crashes)
+        if after.returns == before.returns:  # a car that was put elsewhere has not driven there
+            reward += self._per_metre * gained_metres(self._track, before, after)
+        return reward
+
+
+class Segments:
+    """Paid for each segment crossed in order, and more for a fast one; needs no track file.
+
+    In order: 0.2, plus 1 / its seconds when under one second. Crash: -2.5 (1 + speed). More than 100
+    degrees off the track's direction: -10 (angle - 100) / 100. Back into the segment before: -10. A
+    segment is paid for once in an episode, so that driving to and fro earns nothing.
+    """
+
+    def __init__(self) -> None:
+        self._paid_to = 0
+
+    def start(self, state: CarState) -> None:
+        """An episode begins at ``state``: what was crossed up to there is not paid for."""
+        self._paid_to = _net(state)
+
+    def __call__(self, before: CarState, after: CarState) -> float:
+        """See Reward."""
+        reward = 0.0
+        new = _net(after) - self._paid_to
+        if new > 0:
+            fast = 1.0 / after.segment_seconds if 0.0 < after.segment_seconds < 1.0 else 0.0
+            reward += new * (0.2 + fast)
+            self._paid_to += new
+        reward -= 10.0 * (after.segments_backwards - before.segments_backwards)
+        reward -= 2.5 * (1.0 + max(before.speed, after.speed)) * (after.crashes - before.crashes)
+        if after.track_angle > 100.0:
+            reward -= 10.0 * (after.track_angle - 100.0) / 100.0
+        return reward
+
+
+def build(settings: config.Reward, track: Track | None) -> Reward:
+    """The configured reward for one car; ``auto`` is Progress where the track is known."""
+    if track is not None and settings.kind != "segments":
+        return Progress(track, settings.per_metre, settings.crash)
+    return Segments()
+
+
+def gained_metres(track: Track, before: CarState, after: CarState) -> float:
+    """Metres along the centre line from ``before`` to ``after``, the short way round; backwards negative."""
+    start = track.distance(before.position)
+    return track.signed_gain(start, track.distance(after.position, near=start))
+
+
+def _net(state: CarState) -> int:
+    return state.segments_in_order - state.segments_backwards

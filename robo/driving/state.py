@@ -1,0 +1,36 @@
+"""What is known of a car from the spectator stream, and how the stream's messages change it."""
+
+from __future__ import annotations
+
+import msgspec
+
+Vector = tuple[float, float, float]
+
+
+class CarState(msgspec.Struct, frozen=True):
+    """One car as of ``time``. The counts only grow within one ``session``; readers compare two states."""
+
+    session: int
+    """Which connection to the stream the state is from; counts of different sessions don't compare."""
+    time: float
+    """Simulation time, seconds."""
+    position: Vector
+    """Metres, y up."""
+    speed: float
+    """m/s, never negative."""
+    track_angle: float
+    """Degrees between the car and the track's direction, 0..180."""
+    segment: int
+    """The last segment trigger crossed; -1 before the first."""
+    segments_in_order: int = 0
+    """How many segments were crossed in order."""
+    segments_backwards: int = 0
+    """How many times the car crossed back into the segment before."""
+    segment_seconds: float = 0.0
+    """Simulation time that the last segment crossed in order took; 0: not known."""
+    crashes: int = 0
+    returns: int = 0
+    bumps: int = 0
+    laps: int = 0
+    last_lap: float = 0.0
+    """Seconds of simulation time; 0: none yet."""

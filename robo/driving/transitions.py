@@ -1,0 +1,49 @@
+"""Transitions: what an explorer hands to the learner, as arrays over many decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo import config
+
+COLOR_MASS_SIZE = 24
+"""Numbers in one ``color_mass`` observation (float32 [8, 3])."""
+
+ACTION_SIZE = 2
+"""Numbers in an action: throttle and turn, both in -1..1."""
+
+Array = NDArray[np.float32]
+
+
+class Transitions(NamedTuple):
+    """N transitions, float32; some callers stack K batches in front of every shape.
+
+    A tuple of arrays, so a ``multiprocessing.Queue`` carries it as it is.
+    """
+
+    observation: Array
+    """[N, O]: what the policy saw."""
+    action: Array
+    """[N, 2]: (throttle, turn) in -1..1, noise included."""
+    reward: Array
+    """[N]: paid for what the action led to."""
+    discount: Array
+    """[N]: 0 where the action ended the episode by termination, else 1 (also where it was truncated)."""
+    next_observation: Array
+    """[N, O]: what the policy saw next."""
+
+
+def observation_size(observation: config.Observation) -> int:
+    """Length O of the vector that a policy sees: its last frames' features and its last actions."""
+    return observation.history * COLOR_MASS_SIZE + observation.action_history * ACTION_SIZE
+
+
+def concatenate(parts: Sequence[Transitions]) -> Transitions:
+    """One after another, as one. Raises ValueError when there are none."""
+    if not parts:
+        raise ValueError("no transitions to concatenate")
+    return Transitions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))

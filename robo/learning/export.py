@@ -1,0 +1,77 @@
+"""Exported policies: a TF-Agents SavedModel with a description beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from numpy.typing import NDArray
+
+with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
+    from tf_agents.policies import policy_saver
+    from tf_agents.trajectories import time_step
+
+from robo.errors import UserError
+from robo.learning.agents import Agent
+from robo.learning.folders import whole_folder
+
+DETAILS = "policy.json"
+
+Array = NDArray[np.float32]
+
+
+def export_policy(
+    agent: Agent, folder: Path, details: Mapping[str, Any], weights: Array | None = None
+) -> None:
+    """Write the greedy policy to ``folder``, in place of one that is there.
+
+    ``weights`` (float32 [P], as ``Agent.actor_weights``) are the actor's unless given: the weights that were
+    evaluated are older than the agent's. ``details`` (JSON values: observation, action range, score, step)
+    go to policy.json. Raises OSError when it can't be written.
+    """
+    policy = agent.greedy_policy(weights)
+    with whole_folder(folder) as temporary:
+        try:
+            with _without_warnings():
+                policy_saver.PolicySaver(policy, train_step=agent.step_variable).save(str(temporary))
+        except tf.errors.OpError as error:
+            raise OSError(f"{folder}: {error.message}") from None
+        (temporary / DETAILS).write_text(json.dumps(dict(details), indent=1), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Saving warns of argument names and types that every TF-Agents policy has."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def load_policy(folder: Path) -> Callable[[Array], Array]:
+    """The policy in ``folder``: observations, float32 [B, O], to actions in -1..1, float32 [B, 2].
+
+    Raises UserError when there is none.
+    """
+    try:
+        policy = tf.saved_model.load(str(folder))
+    except (OSError, tf.errors.OpError):
+        raise UserError(f"{folder}: no exported policy; name a folder that holds saved_model.pb") from None
+
+    def act(observation: Array) -> Array:
+        step = time_step.restart(tf.constant(observation), batch_size=len(observation))
+        return policy.action(step).action.numpy()
+
+    return act

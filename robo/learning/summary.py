@@ -1,0 +1,53 @@
+"""What episodes amount to: the figures that are logged, and the score that policies are ranked by."""
+
+from __future__ import annotations
+
+from robo.driving.driver import EpisodeResult
+
+
+def score(result: EpisodeResult) -> tuple[float, float]:
+    """How good an evaluation was; larger is better. Clean laps first, then how fast they were.
+
+    Without a clean lap, the metres gained.
+    """
+    if not result.clean_laps:
+        return (0.0, result.metres)
+    return (float(result.clean_laps), -sum(result.lap_seconds) / result.clean_laps)
+
+
+def values(result: EpisodeResult, weights_age_s: float | None) -> dict[str, float]:
+    """One episode's figures by name, for the metrics."""
+    figures = {
+        "return": result.total_reward,
+        "episode_length": float(result.steps),
+        "episode_seconds": result.seconds,
+        "metres": result.metres,
+        "laps": float(result.laps),
+        "clean_laps": float(result.clean_laps),
+        "crashes": float(result.crashes),
+    }
+    if result.lap_seconds:
+        figures["lap_time"] = sum(result.lap_seconds) / len(result.lap_seconds)
+        figures["best_lap_time"] = min(result.lap_seconds)
+    if weights_age_s is not None:
+        figures["weights_age_s"] = weights_age_s
+    return figures
+
+
+class EpisodeSummary:
+    """The mean of each figure over several episodes."""
+
+    def __init__(self) -> None:
+        self._episodes: list[dict[str, float]] = []
+
+    def add(self, result: EpisodeResult, weights_age_s: float | None) -> None:
+        """Take one more episode."""
+        self._episodes.append(values(result, weights_age_s))
+
+    def values(self) -> dict[str, float]:
+        """The mean of each figure, over the episodes that have it, and their number."""
+        means: dict[str, float] = {"episodes": float(len(self._episodes))}
+        for name in dict.fromkeys(name for episode in self._episodes for name in episode):
+            column = [episode[name] for episode in self._episodes if name in episode]
+            means[name] = min(column) if name == "best_lap_time" else sum(column) / len(column)
+        return means

@@ -1,0 +1,144 @@
+"""The car socket: login, commands and camera frames, for both ends.
+
+A car sends JSON lines; the simulator sends frames, each a PNG behind its length in two bytes, big-endian.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import msgspec
+
+DEFAULT_IMAGE_WIDTH = 128
+IMAGE_WIDTHS = range(8, 129)
+NAME_LIMIT = 256
+"""Characters in a name, team or colour: a name stands in every status line, so it can't be any length."""
+MAX_FRAME_BYTES = 65535
+"""What a length in two bytes can say."""
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Who drives a car: its first line. The image's height is ``image_width * 80 // 128`` pixels."""
+
+    name: str
+    team: str
+    color: str = ""
+    image_width: int = DEFAULT_IMAGE_WIDTH
+
+
+class Command(msgspec.Struct, frozen=True, gc=False):
+    """A line that a car sends after its login. An action that is not one of ACTIONS does nothing."""
+
+    action: str | None = None
+    value: float | None = None
+
+
+ACTIONS = ("forward", "brake", "turn", "reverse")
+
+_encode = msgspec.json.Encoder().encode
+_decode_command = msgspec.json.Decoder(Command).decode
+
+NO_OP = b'{"move":true}\n'
+"""An answer that changes nothing but buys the next frame."""
+
+
+def login_line(name: str, team: str, color: str, image_width: int | None = None) -> bytes:
+    """The line that a car's connection begins with. Color: ``#rrggbb``; image_width: pixels, 8..128."""
+    login: dict[str, str | int] = {"name": name, "teamId": team, "color": color}
+    if image_width is not None:
+        login["imageWidth"] = image_width
+    return _encode(login) + b"\n"
+
+
+def parse_login(line: bytes) -> Login | None:
+    """Read a login line; None when it is not JSON, or has no name or no teamId.
+
+    A width that is not a whole number in 8..128 means 128, a colour that is not text means none.
+    """
+    try:
+        # Not msgspec: a NaN in a field that nobody reads is no reason to refuse a car.
+        fields = json.loads(line)
+        name, team, color = (fields.get(key) for key in ("name", "teamId", "color"))
+        width = fields.get("imageWidth")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    if not _is_text(name) or not _is_text(team):
+        return None
+    return Login(
+        name=name,
+        team=team,
+        color=color if _is_text(color) else "",
+        image_width=width if type(width) is int and width in IMAGE_WIDTHS else DEFAULT_IMAGE_WIDTH,
+    )
+
+
+def _is_text(value: object) -> bool:
+    """Whether this is text, neither empty nor endless, with a UTF-8 form (JSON can escape half a pair)."""
+    if not isinstance(value, str) or not 0 < len(value) <= NAME_LIMIT:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def command_line(
+    throttle: float | None = None, turn: float | None = None, brake: float | None = None
+) -> bytes:
+    """The lines that set what is given: throttle and brake in 0..1, turn in -1..1, +1 full left.
+
+    Nothing given: NO_OP. Throttle zeroes the brake and brake the throttle; with both given, brake wins.
+    """
+    lines = b"".join(
+        _encode({"action": action, "value": value}) + b"\n"
+        for action, value in (("forward", throttle), ("turn", turn), ("brake", brake))
+        if value is not None
+    )
+    return lines or NO_OP
+
+
+def parse_command(line: bytes) -> Command | None:
+    """Read a command line; None when it is not a JSON object, or its action or value has a wrong type.
+
+    The value is finite (JSON has no other) but may lie outside the action's range.
+    """
+    try:
+        return _decode_command(line)
+    except msgspec.DecodeError:
+        return None
+
+
+def frame_message(png: bytes) -> bytes:
+    """A frame as it goes over the wire. Raises ValueError when the PNG has more than 65535 bytes."""
+    if len(png) > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {len(png)} bytes does not fit a length of two bytes")
+    return struct.pack(">H", len(png)) + png
+
+
+class FrameDecoder:
+    """Splits the byte stream of a car socket into its frames' PNGs, however it arrives."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that is not whole yet; not 0 at the stream's end: it was cut off."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes of the stream; return the PNGs that they complete, oldest first."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[bytes] = []
+        start = 0
+        while len(buffer) >= start + 2:
+            end = start + 2 + int.from_bytes(buffer[start : start + 2], "big")
+            if len(buffer) < end:
+                break
+            frames.append(bytes(buffer[start + 2 : end]))
+            start = end
+        del buffer[:start]
+        return frames

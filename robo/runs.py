@@ -1,0 +1,69 @@
+"""Run folders: ``runs/NAME`` with the resolved config, and one run in it at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from pathlib import Path
+from typing import TextIO
+
+from robo import config
+from robo.config import Config
+from robo.errors import UserError
+
+RUNS = config.ROOT / "runs"
+CONFIG = "config.yml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class RunFolder:
+    """A run's folder, locked against a second run in it for as long as this object lives."""
+
+    def __init__(self, name: str, runs: Path = RUNS) -> None:
+        """Raises UserError when the name can't be a folder's."""
+        if not _NAME.fullmatch(name):
+            raise UserError(f"run name {name!r}: use letters, digits, '.', '_' and '-', at most 64")
+        self.name = name
+        self.path = runs / name
+        self._lock: TextIO | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has been here."""
+        return (self.path / CONFIG).exists()
+
+    def check(self, now: Config) -> None:
+        """Raise UserError, naming the key, when the folder is from a config that ``now`` can't go on from."""
+        if not self.exists:
+            return
+        changed = config.difference(config.read(self.path / CONFIG), now)
+        if changed:
+            raise UserError(
+                f"{self.path}: this run was made with another config: {changed}; "
+                "choose another RUN=name, or begin anew with --restart"
+            )
+
+    def set_aside(self) -> Path | None:
+        """Move an earlier run away, never deleting it. Where it is now; None when there was none."""
+        if not self.path.exists():
+            return None
+        number = 1
+        while (target := self.path.with_name(f"{self.name}.{number}")).exists():
+            number += 1
+        self.path.rename(target)
+        return target
+
+    def lock(self) -> None:
+        """Create the folder and take it. Raises UserError when another run has it."""
+        (self.path / "logs").mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{self.path}: a run is going on there; stop it, or choose another RUN=name"
+            ) from None
+
+    def write_config(self, now: Config) -> None:
+        """Save the resolved config."""
+        (self.path / CONFIG).write_text(config.dump(now), encoding="utf-8")

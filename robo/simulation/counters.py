@@ -1,0 +1,31 @@
+"""What the simulator's server counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Counters:
+    """Counts since the server's start; all but the first three are signs of trouble."""
+
+    frames: int = 0
+    """Frames simulated."""
+    images: int = 0
+    """Frames sent to cars."""
+    logins: int = 0
+    refused_logins: int = 0
+    refused_connections: int = 0
+    """Connections closed at once because there were too many."""
+    malformed_lines: int = 0
+    """Of cars; each counts as an answer and does nothing else."""
+    overlong_lines: int = 0
+    """Of cars; dropped."""
+    passed_over: int = 0
+    """Lockstep: answers that did not come within the limit."""
+    dropped_frames: int = 0
+    """Realtime: frames not simulated because the machine was too slow."""
+    slow_spectators: int = 0
+    """Spectators dropped because they did not read."""
+    unruly_spectators: int = 0
+    """Spectators dropped because they sent something that is not a command."""

@@ -1,0 +1,64 @@
+"""An exported policy acts as the agent did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robo import config
+from robo.driving.actor import Actor
+from robo.errors import UserError
+from robo.learning import agents
+from robo.learning.export import DETAILS, export_policy, load_policy
+
+SIZE = 8
+LAYERS = (16, 16)
+
+
+@pytest.fixture(scope="module")
+def agent() -> agents.Agent:
+    return agents.build(config.load(sets=[f"agent.actor_layers={list(LAYERS)}"]), SIZE)
+
+
+def weights(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.0, 0.3, Actor(SIZE, LAYERS, 2).size).astype(np.float32)
+
+
+def actions(flat: np.ndarray, observation: np.ndarray) -> np.ndarray:
+    actor = Actor(SIZE, LAYERS, 2)
+    actor.load(flat)
+    return actor(observation)
+
+
+def test_a_loaded_policy_gives_the_same_actions(tmp_path: Path, agent: agents.Agent) -> None:
+    observation = np.random.default_rng(0).uniform(0.0, 1.0, (5, SIZE)).astype(np.float32)
+    best = tmp_path / "policies" / "best"
+    agent.load_actor(weights(1))
+    export_policy(agent, best, {"score": 1.5})
+    policy = load_policy(best)
+    np.testing.assert_allclose(policy(observation), actions(weights(1), observation), atol=1e-5)
+    np.testing.assert_allclose(policy(observation[:1]), actions(weights(1), observation[:1]), atol=1e-5)
+    assert json.loads((best / DETAILS).read_text()) == {"score": 1.5}
+
+    # A better one takes its place: of given weights, while the agent learns on with its own.
+    export_policy(agent, best, {"score": 2.5}, weights(2))
+    np.testing.assert_allclose(load_policy(best)(observation), actions(weights(2), observation), atol=1e-5)
+    np.testing.assert_array_equal(agent.actor_weights(), weights(1))
+    assert json.loads((best / DETAILS).read_text()) == {"score": 2.5}
+    assert [path.name for path in best.parent.iterdir()] == ["best"]
+
+
+def test_an_export_that_fails_leaves_the_one_before(tmp_path: Path, agent: agents.Agent) -> None:
+    export_policy(agent, tmp_path / "best", {"score": 1})
+    with pytest.raises(TypeError):
+        export_policy(agent, tmp_path / "best", {"score": object()})
+    assert json.loads((tmp_path / "best" / DETAILS).read_text()) == {"score": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_a_folder_without_a_policy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no exported policy"):
+        load_policy(tmp_path)
