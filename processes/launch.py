@@ -52,6 +52,7 @@ class Context:
         self._vitals = vitals
         self._stop = Doorbell()
         self._stopping = False
+        self._ready = False
 
     @property
     def name(self) -> str:
@@ -70,6 +71,8 @@ class Context:
 
     def request_stop(self) -> None:
         """Ask the process to stop: its loop sees it in ``stopping``, and is woken for it."""
+        if not self._ready:
+            os._exit(0)  # still loading: there is nothing to finish, and imports can take seconds
         self._stopping = True
         self._stop.ring()
 
@@ -90,6 +93,7 @@ class Context:
     def ready(self) -> None:
         """Report that the process does its work from here on."""
         self.beat()
+        self._ready = True
         self._vitals.set_ready(self._index)
 
 

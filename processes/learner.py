@@ -240,7 +240,7 @@ class Learner:
         steps = (self._replay.inserted, self._agent.step)
         if steps == self._saved_at:
             return
-        counters = {"env_steps": steps[0], "train_steps": steps[1]}
+        counters = {"env_steps": steps[0], "train_steps": steps[1], "replay": len(self._replay)}
         began = time.monotonic()
         try:
             self._checkpoints.save(steps[0], self._agent, self._replay, counters)
@@ -248,9 +248,7 @@ class Learner:
             log.get().error("checkpoint not written; training goes on", error=str(error))
             return
         self._saved_at = steps
-        log.get().info(
-            "checkpoint", **counters, replay=len(self._replay), took_s=round(time.monotonic() - began, 2)
-        )
+        log.get().info("checkpoint", **counters, took_s=round(time.monotonic() - began, 2))
 
 
 def main(context: Context) -> None:
@@ -258,8 +256,6 @@ def main(context: Context) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from robo.learning import agents  # noqa: PLC0415 imports TensorFlow, which takes seconds
 
-    if context.stopping:
-        return
     agents.set_threads(context.config.learner.threads)
     agent = agents.build(context.config, observation_size(context.config.observation))
     learner = Learner(context, agent)

@@ -51,7 +51,7 @@ def redis_url(config: Config, own: str) -> tuple[str, bool]:
 def _listening_ports(config: Config) -> Config:
     simulator = config.simulator
     taken = [
-        _free_port(simulator.bind, port, key)
+        free_port(simulator.bind, port, key)
         for key, port in (
             ("simulator.car_port", simulator.car_port),
             ("simulator.spectator_port", simulator.spectator_port),
@@ -61,7 +61,7 @@ def _listening_ports(config: Config) -> Config:
     return msgspec.structs.replace(config, simulator=simulator)
 
 
-def _free_port(host: str, port: int, key: str) -> int:
+def free_port(host: str, port: int, key: str) -> int:
     """The port, or any free one for 0. Raises UserError when it can't be listened at."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -22,6 +22,7 @@ from processes.table import cars, channels, processes
 from robo import log
 from robo.cache import Cache, Lost
 from robo.config import Config
+from robo.learning.checkpoints import Checkpoints
 from robo.runs import RunFolder
 
 LOOK_SECONDS = 0.25
@@ -61,7 +62,10 @@ def _open(folder: RunFolder, config: Config, console: Console, *, restart: bool)
     known = folder.exists
     folder.write_config(config)
     log.configure("supervisor", (folder.path / "logs" / "supervisor.log").open("a", buffering=1))
-    console.say(f"{'resuming' if known else 'new run'} in {_short(folder.path)}")
+    if known:
+        console.say(f"resuming {_short(folder.path)}{_where(folder.path)}")
+    else:
+        console.say(f"new run in {_short(folder.path)}")
 
 
 def _supervise(
@@ -80,10 +84,7 @@ def _supervise(
             cache.clear()
     outcome = supervisor.run(look)
     console.close()
-    console.say(look.ended_by or outcome.cause or "stopped")
-    with contextlib.suppress(Lost):
-        if not managed_redis:
-            follower.read(time.time())
+    console.say((look.ended_by or outcome.cause or "stopped") + _where(folder.path))
     return outcome, follower.figures
 
 
@@ -134,9 +135,20 @@ def _troubles(supervisor: Supervisor, health: dict[str, Any]) -> list[str]:
     return [f"{count} {what}" for count, what in ((restarts, "restarts"), (lost, "frames lost")) if count]
 
 
+def _where(folder: Path) -> str:
+    """What the newest checkpoint holds, to add to a sentence."""
+    counters = _checkpoint(folder)
+    return f", at {counters['env_steps']} steps, {counters['train_steps']} trained" if counters else ""
+
+
+def _checkpoint(folder: Path) -> dict[str, int]:
+    """The counters of the newest checkpoint; empty when there is none."""
+    return Checkpoints(folder / "checkpoints", keep=1).latest_counters() or {}
+
+
 def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outcome) -> None:
-    """What this session came to, for programs."""
-    progress = figures.progress
+    """What this session came to, for programs. The steps are those that the next session goes on from."""
+    counters = _checkpoint(folder)
     summary = {
         "exit_code": outcome.exit_code,
         "cause": outcome.cause,
@@ -146,9 +158,7 @@ def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outc
         "clean_laps": figures.clean_laps,
         "laps": figures.laps,
         "best_lap_seconds": figures.best_lap or None,
-        "env_steps": progress.env_steps if progress else 0,
-        "train_steps": progress.train_steps if progress else 0,
-        "replay": progress.replay if progress else 0,
+        **{name: counters.get(name, 0) for name in ("env_steps", "train_steps", "replay")},
         "clock": config.simulator.clock if config.simulator.embedded else "realtime",
         "cars": config.cars.explorers + config.cars.evaluators,
     }

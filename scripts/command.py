@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from robo.errors import UserError
+from robo.runs import RUNS
 
 BAD_INPUT = 2
 
@@ -29,6 +31,9 @@ def run_parser(description: str, default_run: str) -> argparse.ArgumentParser:
         epilog="Environment: SIMULATOR_HOST, a running simulator's host; REDIS_URL, a running Redis.",
     )
     parser.add_argument("--run", default=default_run, metavar="NAME", help=f"folder in runs/ ({default_run})")
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept (runs/)"
+    )
     parser.add_argument(
         "--set",
         action="append",

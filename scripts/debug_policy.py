@@ -20,7 +20,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     loaded = config.load([CONFIG], settings(arguments), os.environ)
-    return session.run(loaded, RunFolder(arguments.run), restart=False)
+    return session.run(loaded, RunFolder(arguments.run, arguments.runs), restart=False)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     loaded = config.load([arguments.config], settings(arguments), os.environ)
-    return session.run(loaded, RunFolder(arguments.run), restart=arguments.restart)
+    return session.run(loaded, RunFolder(arguments.run, arguments.runs), restart=arguments.restart)
 
 
 if __name__ == "__main__":

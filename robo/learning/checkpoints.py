@@ -65,6 +65,12 @@ class Checkpoints:
         complete = self._complete()
         return complete[-1] if complete else None
 
+    def latest_counters(self) -> dict[str, Any] | None:
+        """The counters of the newest complete checkpoint; None when there is none."""
+        folder = self.latest()
+        manifest = _manifest(folder) if folder else None
+        return manifest["counters"] if manifest else None
+
     def restore(self, agent: Saved, replay: Replay) -> dict[str, Any] | None:
         """Put agent and replay where the newest complete checkpoint has them.
 

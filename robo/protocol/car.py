@@ -106,7 +106,7 @@ def parse_command(line: bytes) -> Command | None:
     """
     try:
         return _decode_command(line)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # a DecodeError is a ValueError
         return None
 
 

@@ -252,9 +252,9 @@ def decode(line: bytes) -> SpectatorMessage | None:
     """
     try:
         return _decode_message(line)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None
-    except msgspec.DecodeError:
+    except ValueError:  # a DecodeError is one
         return _decode_with_nan(line)
 
 
@@ -262,7 +262,7 @@ def _decode_with_nan(line: bytes) -> SpectatorMessage | None:
     """As decode, through the standard library: several times slower, but takes NaN."""
     try:
         return msgspec.convert(json.loads(line), SpectatorMessage)
-    except (ValueError, RecursionError):  # msgspec's and json's errors are ValueErrors
+    except (ValueError, RecursionError):
         return None
 
 
@@ -270,5 +270,5 @@ def decode_command(line: bytes) -> SpectatorCommand | None:
     """Read what a spectator sent; None for anything that is not one of the three commands."""
     try:
         return _decode_command(line)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

@@ -349,9 +349,10 @@ def _listen(address: Address) -> socket.socket:
     try:
         listener = socket.create_server(address, backlog=MAX_CONNECTIONS)  # sets SO_REUSEADDR
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason, *_ = (getattr(error, "strerror", None) or str(error)).split(" (")
         raise UserError(
-            f"can't listen on {host}:{port}: {reason}; choose another port, or end the program that uses it"
+            f"can't listen on {host}:{port}: {reason}; "
+            "choose another address, or end the program that uses this one"
         ) from None
     listener.setblocking(False)
     return listener

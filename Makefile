@@ -1,0 +1,57 @@
+# The product's commands. `make help` lists them.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+RUN ?=
+ARGS ?=
+export SIMULATOR_HOST REDIS_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
+	test lint format bench_time_to_lap clean
+
+help: ## list the targets
+	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv and install everything (quick when there is nothing to do)
+
+$(READY): requirements.txt constraints.txt
+	@python=$$(sh scripts/find_python.sh) && \
+	echo "setting up $(VENV) with $$python (a minute or two, 2 GB)" && \
+	{ [ -x $(PYTHON) ] || "$$python" -m venv $(VENV); } && \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt && \
+	$(PYTHON) -m scripts.warm_up && touch $(READY)
+
+train_ddpg: setup ## train DDPG in the simulator; resumes runs/$RUN (default: ddpg)
+	@exec $(PYTHON) -m scripts.train configs/ddpg.yml --run $(or $(RUN),ddpg) $(ARGS)
+
+run_debug_policy: setup ## drive the whole chain with the hand-written policy and print laps
+	@exec $(PYTHON) -m scripts.debug_policy --run $(or $(RUN),debug_policy) $(ARGS)
+
+start_simulator: setup ## start the embedded simulator alone, on ports 11000 and 11001
+	@exec $(PYTHON) -m scripts.simulator $(ARGS)
+
+start_redis: setup ## start a Redis on 127.0.0.1:6379 that keeps nothing on disk
+	@exec $(PYTHON) -m scripts.redis $(ARGS)
+
+start_tensorboard: setup ## show the curves of all runs (or of RUN) at http://127.0.0.1:6006
+	@exec $(VENV)/bin/tensorboard --logdir runs/$(RUN) --host 127.0.0.1 $(ARGS)
+
+test: setup ## run the tests (ARGS="-k name" picks some)
+	@exec $(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## check style and types of mistakes
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: setup ## format the code
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+bench_time_to_lap: setup ## measure a fresh run to its first and third clean lap; prints one JSON line
+	@exec $(PYTHON) -m scripts.bench_time_to_lap $(ARGS)
+
+clean: ## remove .venv and caches; runs/ is kept
+	@rm -rf $(VENV) .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo 'runs/ is kept; remove what you no longer need there by hand'

@@ -1,0 +1,20 @@
+"""Compile the simulator's and the camera's inner loops once, so that no run has to wait for it."""
+
+from __future__ import annotations
+
+from robo import config
+from robo.perception.color_mass import color_mass
+from robo.simulation.track import Track
+from robo.simulation.world import World
+
+
+def main() -> None:
+    """Drive one frame; numba keeps what it compiled beside the sources."""
+    world = World(Track.load(config.ROOT / config.load().track))
+    world.add_car("warm-up")
+    world.step()
+    color_mass(world.render("warm-up", 128))
+
+
+if __name__ == "__main__":
+    main()

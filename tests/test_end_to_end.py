@@ -1,0 +1,179 @@
+"""The whole chain as a user runs it: real processes, sockets and Redis, started by the command lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from robo.config import ROOT
+from robo.learning import metrics
+
+FREE_PORTS = ["--set", "simulator.car_port=0", "--set", "simulator.spectator_port=0"]
+LIMIT_SECONDS = 300
+"""Several times what a run takes on two busy cores."""
+
+
+class Command:
+    """A command line under way, and every process that it has started."""
+
+    def __init__(self, module: str, *arguments: str, runs: Path) -> None:
+        environment = {**os.environ, "SIMULATOR_HOST": "", "REDIS_URL": ""}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments, "--runs", str(runs)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.seen: set[psutil.Process] = set()
+
+    def look(self) -> None:
+        """Note who descends from the command at the moment."""
+        try:
+            self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            return
+
+    def wait_for(self, path: Path) -> None:
+        """Wait until a file is there that matches the pattern, while the command runs."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not list(path.parent.glob(path.name)):
+            assert self.process.poll() is None, self.process.stdout.read()
+            assert time.monotonic() < deadline, f"no {path} in {LIMIT_SECONDS} s"
+            self.look()
+            time.sleep(0.05)
+
+    def finish(self) -> str:
+        """Wait for the command's end; what it printed."""
+        while self.process.poll() is None:
+            self.look()
+            time.sleep(0.05)
+        return self.process.stdout.read()
+
+    def interrupt(self) -> float:
+        """Press Ctrl-C and wait for the end. Seconds it took."""
+        self.look()
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        return time.monotonic() - began
+
+    def left_behind(self) -> list[psutil.Process]:
+        """Processes that outlived the command."""
+        return psutil.wait_procs(self.seen, timeout=2)[1]
+
+
+Start = Callable[..., Command]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start commands whose runs are kept in tmp_path; whatever is left of them at the end is killed."""
+    commands: list[Command] = []
+
+    def start(module: str, *arguments: str) -> Command:
+        commands.append(Command(module, *arguments, runs=tmp_path))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        command.look()
+        for process in {*command.left_behind(), command.process}:
+            process.kill()
+        command.process.wait()
+
+
+def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path) -> None:
+    command = start("scripts.debug_policy", *FREE_PORTS, "--until-clean-laps", "1", "--max-seconds", "120")
+    output = command.finish()
+    assert command.process.returncode == 0, output
+    assert "clean lap in" in output
+    assert command.left_behind() == []
+    summary = json.loads((tmp_path / "debug_policy" / "summary.json").read_text())
+    assert summary["clean_laps"] >= 1
+    assert 15 < summary["best_lap_seconds"] < 30  # simulation time, whatever the machine's speed
+
+
+def test_ddpg_learns_to_drive_a_clean_lap_stops_on_ctrl_c_and_resumes(start: Start, tmp_path: Path) -> None:
+    train = ("scripts.train", "configs/ddpg.yml", "--run", "learned", *FREE_PORTS)
+    run = tmp_path / "learned"
+    first = start(*train, "--until-clean-laps", "1", "--max-seconds", str(LIMIT_SECONDS))
+    output = first.finish()
+    assert first.process.returncode == 0, output
+    assert first.left_behind() == []
+
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["clean_laps"] >= 1, output
+    assert summary["env_steps"] > 1000 and summary["train_steps"] > 100
+    assert (run / "config.yml").exists()
+    kinds = {line["kind"] for line in metrics.read(run)}
+    assert kinds == {"collection", "training", "evaluation"}
+    assert list((run / "tensorboard").iterdir())
+    assert (run / "policies" / "best" / "saved_model.pb").exists()
+
+    second = start(*train)
+    newer = f"step-{summary['env_steps']:09d}"
+    log = run / "logs" / "learner.log"
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while '"resumed"' not in log.read_text():
+        assert time.monotonic() < deadline
+        second.look()
+        time.sleep(0.05)
+    resumed = next(json.loads(line) for line in log.read_text().splitlines() if '"resumed"' in line)
+    assert {name: resumed[name] for name in ("env_steps", "train_steps", "replay")} == {
+        name: summary[name] for name in ("env_steps", "train_steps", "replay")
+    }
+    assert second.interrupt() < 5.0
+    assert second.left_behind() == []
+    after = json.loads((run / "summary.json").read_text())
+    assert after["env_steps"] >= summary["env_steps"]
+    assert (run / "checkpoints" / newer).exists() or after["env_steps"] > summary["env_steps"]
+
+
+def _refused(start: Start, module: str, *arguments: str) -> str:
+    """Run a command that should refuse its input; the one line that it prints about it."""
+    command = start(module, *arguments)
+    output = command.finish()
+    assert command.process.returncode == 2, output
+    lines = output.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), output
+    assert command.left_behind() == []
+    return lines[0]
+
+
+def test_bad_input_is_one_line_and_exit_code_2(start: Start, tmp_path: Path) -> None:
+    train = ("scripts.train", "configs/ddpg.yml", "--run", "refused")
+    assert "simulator.clok" in _refused(start, *train, "--set", "simulator.clok=lockstep")
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    assert str(broken) in _refused(start, *train, *FREE_PORTS, "--set", f"track={broken}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = _refused(start, *train, "--set", f"simulator.car_port={port}")
+        assert f"127.0.0.1:{port}" in line
+    line = _refused(
+        start, *train, "--set", "simulator.host=127.0.0.1", "--set", f"simulator.spectator_port={port}"
+    )
+    assert f"127.0.0.1:{port}" in line
+    assert not (tmp_path / "refused").exists()
+
+
+def test_run_of_another_config_is_refused_and_can_be_set_aside(start: Start, tmp_path: Path) -> None:
+    debug = ("scripts.debug_policy", *FREE_PORTS, "--max-seconds", "1")
+    assert start(*debug).finish()
+    assert "action.repeat" in _refused(start, *debug, "--set", "action.repeat=2")
+    train = ("scripts.train", "configs/debug_policy.yml", "--run", "debug_policy", *FREE_PORTS)
+    output = start(*train, "--max-seconds", "1", "--set", "action.repeat=2", "--restart").finish()
+    assert "debug_policy.1" in output
+    assert (tmp_path / "debug_policy.1" / "config.yml").exists()

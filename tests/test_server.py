@@ -1,0 +1,732 @@
+"""The simulator's server over real sockets, around a world whose events are scripted and whose frames are numbered."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from robo.config import ROOT
+from robo.errors import UserError
+from robo.protocol import spectator as wire
+from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
+from robo.protocol.lines import LINE_LIMIT, LineDecoder
+from robo.simulation import server as server_module
+from robo.simulation.clocks import MAX_LAG_FRAMES, Lockstep, Realtime
+from robo.simulation.connection import Connection
+from robo.simulation.counters import Counters
+from robo.simulation.laps import LapTimes
+from robo.simulation.png import PngEncoder
+from robo.simulation.server import Server
+from robo.simulation.track import Track
+from robo.simulation.world import (
+    CarStatus,
+    Crashed,
+    Event,
+    LapCompleted,
+    Returned,
+    SegmentCrossed,
+    World,
+)
+
+PATIENCE = 10.0
+"""Seconds after which a test that still waits has failed."""
+ANY_PORT = ("127.0.0.1", 0)
+NEVER = 1000.0
+"""An answer limit that no test reaches."""
+
+
+class ScriptedWorld:
+    """A world that notes what it is told; ``script`` holds the events of a frame by the frame's number."""
+
+    def __init__(self, script: dict[int, list[Event]] | None = None) -> None:
+        self.frame = 0
+        self.cars: list[str] = []
+        self.told: list[tuple] = []
+        self.script = script or {}
+        self.times: dict[str, LapTimes] = {}
+        self._stepped = threading.Condition()
+
+    @property
+    def time(self) -> float:
+        return self.frame / 60
+
+    def add_car(self, name: str) -> None:
+        self.cars.append(name)
+
+    def remove_car(self, name: str) -> None:
+        self.cars.remove(name)
+
+    def hear(self, name: str) -> None:
+        self.told.append((name, "heard"))
+
+    def command(self, name: str, **controls: float) -> None:
+        self.told.append((name, controls))
+
+    def step(self) -> list[Event]:
+        with self._stepped:
+            self.frame += 1
+            self._stepped.notify_all()
+        return self.script.get(self.frame, [])
+
+    def status(self, name: str) -> CarStatus:
+        number = float(self.frame)
+        return CarStatus((number, 0.0484, 2.0), (0.5, 0.0, 0.25), (0.0, 0.6, 0.0, 0.8), 12.5, 3)
+
+    def render(self, name: str, width: int) -> np.ndarray:
+        picture = np.zeros((width * 80 // 128, width, 3), np.uint8)
+        picture[...] = (self.frame % 256, self.frame // 256, self.cars.index(name))
+        return picture
+
+    def laps(self, name: str) -> LapTimes:
+        return self.times.get(name, LapTimes())
+
+    def wait_for(self, frame: int) -> None:
+        """Return once this frame was simulated."""
+        with self._stepped:
+            assert self._stepped.wait_for(lambda: self.frame >= frame, PATIENCE)
+
+
+@contextlib.contextmanager
+def serving(
+    world: Any, clock: str = "lockstep", answer_limit_s: float = NEVER, **more: Any
+) -> Iterator[Server]:
+    """Run a server in a thread; whatever it raises is raised here."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            server.run(stop.is_set)
+        except BaseException as error:
+            failures.append(error)
+
+    with Server(world, ANY_PORT, ANY_PORT, clock, answer_limit_s, **more) as server:
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield server
+        finally:
+            stop.set()
+            socket.create_connection(server.car_address).close()  # wakes it at once
+            thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert not failures, failures
+
+
+class Peer:
+    """A client socket that fails its test rather than wait for ever."""
+
+    def __init__(self, address: tuple[str, int], receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(address)
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def closed_by_server(self) -> bool:
+        """Wait for the end of the connection, whatever comes before it."""
+        with contextlib.suppress(ConnectionResetError):
+            while self.socket.recv(1 << 16):
+                pass
+        return True
+
+
+class Car(Peer):
+    """A car's client; its pictures are the frames' numbers."""
+
+    def __init__(self, server: Server, name: str, width: int | None = None) -> None:
+        super().__init__(server.car_address)
+        self._decoder = FrameDecoder()
+        self._pngs: list[bytes] = []
+        self.send(login_line(name, "team", "#336699", width))
+
+    def picture(self) -> np.ndarray:
+        while not self._pngs:
+            data = self.socket.recv(1 << 16)
+            assert data, "the server closed the connection"
+            self._pngs += self._decoder.feed(data)
+        return cv2.imdecode(np.frombuffer(self._pngs.pop(0), np.uint8), cv2.IMREAD_COLOR)
+
+    def frame(self) -> int:
+        """Wait for the next picture; return its frame's number."""
+        low, high, _ = self.picture()[0, 0]
+        return int(low) + 256 * int(high)
+
+    def drive(self, frames: int, answer: bytes = NO_OP) -> int:
+        """Answer the last frame and so many more; return the number of the one that is then not answered yet."""
+        for _ in range(frames):
+            self.send(answer)
+            last = self.frame()
+        return last
+
+    def has_nothing(self) -> bool:
+        """Whether no further frame has arrived; meaningful once another car has seen a later frame."""
+        try:
+            return not self._pngs and not self.socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+
+
+class Spectator(Peer):
+    """A spectator's client."""
+
+    def __init__(self, server: Server, **more: Any) -> None:
+        super().__init__(server.spectator_address, **more)
+        self._decoder = LineDecoder(1 << 20)
+        self._lines: list[bytes] = []
+
+    def message(self) -> wire.SpectatorMessage:
+        while not self._lines:
+            data = self.socket.recv(1 << 16)
+            assert data, "the server closed the connection"
+            self._lines += self._decoder.feed(data)
+        message = wire.decode(self._lines.pop(0))
+        assert message is not None
+        return message
+
+    def until(self, kind: type) -> list[wire.SpectatorMessage]:
+        """Every message up to the first of this kind."""
+        messages = [self.message()]
+        while not isinstance(messages[-1], kind):
+            messages.append(self.message())
+        return messages
+
+
+def settle(server: Server) -> None:
+    """Return when the server has dealt with everything that was sent to it before."""
+    peer = Peer(server.car_address)
+    peer.send(b"not a login\n")
+    assert peer.closed_by_server()
+    peer.close()
+
+
+def names(messages: list[wire.SpectatorMessage]) -> list[str]:
+    return [type(message).__name__ for message in messages]
+
+
+# Cars
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        b'{"teamId":"t","color":"#000000"}\n',
+        b'{"name":"b","color":"#000000"}\n',
+        b'{"name":"ada","teamId":"t"}\n',
+        b"\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xfe\x00\n",
+        b"[" * 60_000 + b"\n",
+        b"x" * (LINE_LIMIT + 1) + b"\n{}\n",
+    ],
+    ids=["no name", "no team", "name taken", "empty", "http", "binary", "deep", "overlong"],
+)
+def test_a_refused_login_closes_the_socket_and_nothing_else(login: bytes) -> None:
+    with serving(ScriptedWorld()) as server:
+        ada = Car(server, "ada")
+        ada.frame()
+        other = Peer(server.car_address)
+        other.send(login)
+        assert other.closed_by_server()
+        assert server.counters.refused_logins == 1
+        assert ada.drive(3) == 4
+
+
+def test_a_name_is_free_again_once_its_car_has_left() -> None:
+    with serving(ScriptedWorld()) as server:
+        ada = Car(server, "ada")
+        ada.frame()
+        ada.close()
+        settle(server)
+        assert Car(server, "ada").frame() == 2
+
+
+@pytest.mark.parametrize(("width", "shape"), [(None, (80, 128)), (8, (5, 8)), (64, (40, 64)), (7, (80, 128))])
+def test_image_size(width: int | None, shape: tuple[int, int]) -> None:
+    with serving(ScriptedWorld()) as server:
+        assert Car(server, "ada", width).picture().shape == (*shape, 3)
+
+
+def test_a_login_in_pieces_with_commands_behind_it() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        ada = Peer(server.car_address)
+        stream = login_line("ada", "t", "#000000") + command_line(throttle=0.5)
+        for i in range(len(stream)):
+            ada.send(stream[i : i + 1])
+        settle(server)
+    assert ("ada", {"throttle": 0.5}) in world.told
+
+
+def test_without_an_answer_there_is_one_frame_and_two_lines_buy_one() -> None:
+    with serving(ScriptedWorld(), answer_limit_s=0.05) as server:
+        mute, eager, ada = (Car(server, name) for name in ("mute", "eager", "ada"))
+        assert mute.frame() > 0
+        eager.frame()
+        ada.frame()
+        eager.send(NO_OP + NO_OP)
+        eager.frame()
+        ada.drive(10)
+        assert mute.has_nothing()
+        assert eager.has_nothing()
+
+
+def test_any_line_is_an_answer() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        ada = Car(server, "ada")
+        ada.frame()
+        for number, line in enumerate((NO_OP, b"{}\n", b'{"action":"fly"}\n', b"nonsense\n", b"\n")):
+            world.told.clear()
+            assert ada.drive(1, line) == number + 2
+            assert world.told == [("ada", "heard")]
+        assert server.counters.malformed_lines == 2
+
+
+def test_commands_reach_the_world() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        ada = Car(server, "ada")
+        ada.frame()
+
+        def told_by(line: bytes) -> list:
+            world.told.clear()
+            ada.drive(1, line)
+            return [what for _, what in world.told if what != "heard"]
+
+        assert told_by(command_line(throttle=0.25, turn=-1.0)) == [{"throttle": 0.25}, {"turn": -1.0}]
+        assert told_by(b'{"action":"turn","value":1e300}\n') == [{"turn": 1e300}]  # the world clamps
+        assert told_by(b'{"action":"reverse"}\n') == [{"throttle": 0.0}]
+        assert told_by(command_line(brake=0.5)) == [{"brake": 0.5}]
+        assert told_by(b'{"action":"reverse"}\n') == []  # zeroes the throttle alone: the brake stays
+        assert told_by(command_line(throttle=0.1)) == [{"throttle": 0.1}]
+        assert told_by(b'{"action":"reverse"}\n') == [{"throttle": 0.0}]
+        assert told_by(b'{"action":"forward"}\n') == []
+        for value in (b"NaN", b"Infinity", b'"1"', b"null", b"[]"):
+            assert told_by(b'{"action":"forward","value":' + value + b"}\n") == []
+
+
+def test_bad_input_disturbs_nobody() -> None:
+    with serving(ScriptedWorld()) as server:
+        bad, ada = Car(server, "bad"), Car(server, "ada")
+        bad.frame()
+        last = ada.frame()
+        for line in (b"\xff\xfe\x00", b"{" * 5000, b"[" * 60_000, b"x" * (LINE_LIMIT + 5), b"x" * 300_000):
+            bad.send(line)  # in pieces: no line's end yet
+            settle(server)
+            bad.send(b"\n" + NO_OP)
+            bad.frame()
+            assert ada.drive(1) > last
+            last = bad.drive(0, NO_OP) if False else last + 1
+        assert server.counters.overlong_lines == 2
+        assert server.counters.malformed_lines == 3
+
+
+def test_a_car_that_answers_but_does_not_read_is_kept_one_frame() -> None:
+    with serving(ScriptedWorld()) as server:
+        deaf, ada = Car(server, "deaf"), Car(server, "ada")
+        deaf.socket.setblocking(False)
+        ada.frame()
+        for _ in range(2000):
+            with contextlib.suppress(BlockingIOError):
+                deaf.socket.send(NO_OP)
+            ada.drive(1)
+            pending = server._cars["deaf"].connection.pending
+            if pending:
+                break
+        assert 0 < pending < 65538
+        deaf.send(NO_OP)
+        ada.drive(20)
+        assert server._cars["deaf"].connection.pending == pending
+        deaf.socket.settimeout(PATIENCE)
+        numbers = [deaf.frame()]
+        while numbers[-1] < 20:
+            numbers.append(deaf.frame())
+        assert numbers == sorted(set(numbers))
+
+
+def test_a_car_that_leaves_is_not_waited_for() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        gone, ada = Car(server, "gone"), Car(server, "ada")
+        gone.frame()
+        ada.frame()
+        ada.send(NO_OP)
+        gone.close()
+        ada.frame()
+        ada.drive(3)
+        assert world.cars == ["ada"]
+
+
+# Lockstep
+
+
+def test_lockstep_waits_for_every_car() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        ada = Car(server, "ada")
+        first = ada.frame()
+        bob = Car(server, "bob")
+        ada.send(NO_OP)
+        both = {ada.frame(), bob.frame()}
+        assert both == {first + 1}
+        ada.send(NO_OP)
+        settle(server)
+        assert world.frame == first + 1
+        bob.send(NO_OP)
+        assert ada.frame() == bob.frame() == first + 2
+        assert server.counters.passed_over == 0
+
+
+def test_lockstep_passes_over_a_car_until_it_answers() -> None:
+    world = ScriptedWorld()
+    with serving(world, answer_limit_s=0.05) as server:
+        slow, ada = Car(server, "slow"), Car(server, "ada")
+        slow.frame()
+        ada.frame()
+        last = ada.drive(30)
+        assert server.counters.passed_over == 1
+        slow.send(NO_OP)
+        assert slow.frame() > last - 30
+        assert ada.drive(5) > last
+
+
+def test_lockstep_does_not_race_when_nobody_answers() -> None:
+    world = ScriptedWorld()
+    with serving(world, answer_limit_s=0.01) as server:
+        Car(server, "mute").frame()
+        start = time.monotonic()
+        first = world.frame
+        world.wait_for(first + 20)
+        assert time.monotonic() - start > 10 / 60
+
+
+def test_lockstep_stands_still_without_cars() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        settle(server)
+        assert world.frame == 0
+        ada = Car(server, "ada")
+        ada.frame()
+        last = ada.drive(3)
+        ada.close()
+        settle(server)
+        settle(server)
+        assert world.frame == last
+
+
+class TestLockstepClock:
+    def test_rules(self) -> None:
+        counters = Counters()
+        clock = Lockstep(0.5, counters)
+        assert clock.wait(10.0, cars=0) == math.inf
+        assert clock.wait(10.0, cars=2) == 0
+        clock.stepped(10.0, ["a", "b"])
+        clock.answered("a")
+        assert clock.wait(10.2, cars=2) == pytest.approx(0.3)
+        clock.answered("b")
+        assert clock.wait(10.2, cars=2) == 0
+        clock.stepped(10.2, ["a", "b"])
+        clock.answered("a")
+        assert clock.wait(10.7, cars=2) == 0
+        assert counters.passed_over == 1
+        clock.stepped(10.7, ["a"])
+        assert clock.wait(10.7, cars=2) == pytest.approx(0.5)
+        assert clock.wait(11.2, cars=2) == 0
+        clock.stepped(11.2, [])
+        assert clock.wait(11.2, cars=2) == pytest.approx(1 / 60)
+        assert counters.passed_over == 2
+
+
+# Realtime
+
+
+class TestRealtimeClock:
+    def test_deadlines_are_absolute(self) -> None:
+        clock = Realtime(Counters())
+        now = 5.0
+        assert clock.wait(now, cars=0) == 0
+        for frame in range(1, 100_000):
+            clock.stepped(now + 0.004, [])  # always late, by less than a frame
+            now += 0.004
+            wait = clock.wait(now, cars=0)
+            now += wait
+            assert now == pytest.approx(5.0 + frame / 60, abs=1e-6)
+
+    def test_a_long_lag_is_dropped(self) -> None:
+        counters = Counters()
+        clock = Realtime(counters)
+        clock.wait(0.0, cars=1)
+        clock.stepped(0.0, [])
+        clock.stepped(1.0, [])
+        assert counters.dropped_frames == 58
+        burst = 0
+        while clock.wait(1.0, cars=1) <= 0:
+            clock.stepped(1.0, [])
+            burst += 1
+        assert burst <= 1
+
+    def test_a_short_lag_is_caught_up(self) -> None:
+        counters = Counters()
+        clock = Realtime(counters)
+        clock.wait(0.0, cars=1)
+        late = (MAX_LAG_FRAMES + 0.5) / 60
+        clock.stepped(late, [])
+        caught_up = 0
+        while clock.wait(late, cars=1) <= 0:
+            clock.stepped(late, [])
+            caught_up += 1
+        assert caught_up == MAX_LAG_FRAMES
+        assert counters.dropped_frames == 0
+
+
+def test_realtime_paces_by_the_wall() -> None:
+    with serving(ScriptedWorld(), "realtime") as server:
+        ada = Car(server, "ada")
+        first = ada.frame()
+        start = time.monotonic()
+        last = first
+        while last < first + 30:
+            last = ada.drive(1)
+        passed = time.monotonic() - start
+        assert 0.5 / 2 < passed < 0.5 * 5
+
+
+def test_realtime_waits_for_nobody() -> None:
+    world = ScriptedWorld()
+    with serving(world, "realtime") as server:
+        world.wait_for(5)  # without cars
+        mute, ada = Car(server, "mute"), Car(server, "ada")
+        mute.frame()
+        ada.frame()
+        ada.drive(5)
+        assert mute.has_nothing()
+
+
+# Spectators
+
+
+def test_the_stream_from_before_the_first_car() -> None:
+    parameters = wire.RaceParameters(30, num_segments_between_cars=2, track="esses", timestamp=0.0)
+    with serving(ScriptedWorld(), parameters=parameters) as server:
+        spectator = Spectator(server)
+        assert spectator.message() == parameters
+        ada = Car(server, "ada")
+        messages = spectator.until(wire.GameStatus)
+        assert names(messages) == ["FreePracticeStart", "CarConnected", "CarAdded", "GameStatus"]
+        info = wire.CarInfo("ada", team_id="team", color="#336699", timestamp=0.0)
+        assert messages[1].car == messages[2].car == info
+        ada.frame()
+        ada.drive(2)
+        ada.close()
+        messages = spectator.until(wire.CarDisconnected)
+        assert names(messages) == ["GameStatus", "GameStatus", "CarRemoved", "CarDisconnected"]
+        assert [message.timestamp for message in messages] == pytest.approx([2 / 60, 3 / 60, 3 / 60, 3 / 60])
+        assert messages[0].cars == [
+            wire.CarStatus(
+                "ada",
+                wire.Vec3(2, 0.0484, 2),
+                wire.Vec3(0.5, 0, 0.25),
+                wire.Quaternion(0, 0.6, 0, 0.8),
+                12.5,
+                3,
+            )
+        ]
+
+
+def test_the_stream_from_later_on() -> None:
+    with serving(ScriptedWorld()) as server:
+        ada, bob = Car(server, "ada"), Car(server, "bob")
+        ada.frame()
+        bob.frame()
+        first, second = Spectator(server), Spectator(server)
+        for spectator in (first, second):
+            messages = [spectator.message() for _ in range(3)]
+            assert names(messages) == ["RaceParameters", "CarAdded", "CarAdded"]
+            assert [message.car.name for message in messages[1:]] == ["ada", "bob"]
+        ada.send(NO_OP)
+        bob.send(NO_OP)
+        assert first.message() == second.message()
+
+
+def test_what_happens_on_track_is_told_in_order() -> None:
+    world = ScriptedWorld(
+        {
+            2: [Crashed("ada"), SegmentCrossed("bob", 7, in_order=False)],
+            3: [SegmentCrossed("bob", 0, in_order=True), LapCompleted("bob"), Returned("ada")],
+        }
+    )
+    world.times["bob"] = LapTimes(1, 10.5, 9.5, 30.0)
+    with serving(world) as server:
+        spectator = Spectator(server)
+        ada, bob = Car(server, "ada"), Car(server, "bob")
+        while world.frame < 3:
+            for car in (ada, bob):
+                car.frame()
+                car.send(NO_OP)
+        messages = [m for m in spectator.until(wire.CurrentStandings) if not isinstance(m, wire.GameStatus)]
+        told = messages[names(messages).index("CarCrashed") :]
+        assert names(told) == ["CarCrashed", "LapCompleted", "CarReturnedToTrack", "CurrentStandings"]
+        crashed, lap, returned, standings = told
+        assert (crashed.car.name, returned.car.name) == ("ada", "ada")
+        assert (lap.car.name, lap.lap_count, lap.last_lap, lap.best_lap, lap.total_time) == (
+            *("bob", 1, 10.5, 9.5, 30.0),
+        )
+        assert [(s.car.name, s.lap_count, s.best_lap) for s in standings.standings] == [
+            ("bob", 1, 9.5),
+            ("ada", -1, 0.0),  # not known yet: 0, as JSON has no NaN
+        ]
+        assert {m.timestamp for m in told} == {2 / 60, 3 / 60}
+
+
+def test_spectators_are_told_before_cars_get_their_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+    send = Connection.send
+
+    def note(connection: Connection, data: bytes) -> None:
+        sent.append(data)
+        send(connection, data)
+
+    with serving(ScriptedWorld()) as server:
+        Spectator(server)
+        ada, bob = Car(server, "ada"), Car(server, "bob")
+        ada.frame()
+        bob.frame()
+        monkeypatch.setattr(Connection, "send", note)
+        for car in (ada, bob):
+            car.send(NO_OP)
+        for car in (ada, bob):
+            car.frame()
+        assert [b"GameStatus" in data for data in sent] == [True, False, False]
+
+
+def test_spectators_commands_are_taken_and_anything_else_ends_the_stream() -> None:
+    with serving(ScriptedWorld()) as server:
+        good = Spectator(server)
+        for command in (wire.ProceedToNextPhase(), wire.MotorsToggle(), wire.ResetSimulator()):
+            good.send(wire.encode(command))
+        for line in (b"\n", b'{"type":"CarCrashed"}\n', b"\xff\n", b"x" * (LINE_LIMIT + 1)):
+            other = Spectator(server)
+            other.send(line)
+            assert other.closed_by_server()
+        assert server.counters.unruly_spectators == 4
+        good.message()
+        Car(server, "ada").frame()
+        assert names(good.until(wire.GameStatus))[-1] == "GameStatus"
+
+
+def test_a_spectator_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "SPECTATOR_BACKLOG", 1 << 18)
+    world = ScriptedWorld({frame: [Crashed("ada")] * 500 for frame in range(1, 2000)})
+    with serving(world) as server:
+        deaf, good = Spectator(server, receive_buffer=4096), Spectator(server)
+        ada = Car(server, "ada")
+        ada.frame()
+        while not server.counters.slow_spectators and world.frame < 1500:
+            ada.drive(1)
+            good.until(wire.GameStatus)
+        assert server.counters.slow_spectators == 1
+        assert deaf.closed_by_server()
+        ada.drive(1)
+        good.until(wire.GameStatus)
+
+
+# The server as a whole
+
+
+def test_too_many_connections_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 2)
+    with serving(ScriptedWorld()) as server:
+        ada = Car(server, "ada")
+        ada.frame()
+        Spectator(server).message()
+        assert Peer(server.car_address).closed_by_server()
+        assert server.counters.refused_connections == 1
+        assert ada.drive(2) == 3
+
+
+def test_a_port_in_use_is_an_error_of_one_line() -> None:
+    with Server(ScriptedWorld(), ANY_PORT, ANY_PORT) as server:
+        for car, spectator in ((server.car_address, ANY_PORT), (ANY_PORT, server.car_address)):
+            with pytest.raises(UserError, match=f"{server.car_address[1]}.*in use") as error:
+                Server(ScriptedWorld(), car, spectator)
+            assert "\n" not in str(error.value)
+    Server(ScriptedWorld(), server.car_address, ANY_PORT).close()  # free again
+
+
+def test_it_stops_when_idle() -> None:
+    stop = threading.Event()
+    with Server(ScriptedWorld(), ANY_PORT, ANY_PORT) as server:
+        thread = threading.Thread(target=server.run, args=(stop.is_set,))
+        thread.start()
+        settle(server)
+        stop.set()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("width", [8, 9, 127, 128])
+def test_png_holds_the_picture(level: int, width: int) -> None:
+    height = width * 80 // 128
+    encoder = PngEncoder(width, height, level)
+    for seed in range(3):
+        picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+        png = encoder.encode(picture)
+        assert np.array_equal(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED), picture)
+        assert len(png) < 65536
+
+
+def test_a_real_world_is_driven_and_watched() -> None:
+    world = World(Track.load(ROOT / "configs" / "tracks" / "esses.json"))
+    with serving(world) as server:
+        spectator, ada = Spectator(server), Car(server, "ada")
+        assert ada.picture().shape == (80, 128, 3)
+        for _ in range(60):
+            ada.send(command_line(throttle=0.1, turn=0.0))
+            ada.picture()
+        statuses = []
+        while len(statuses) < 60:
+            statuses += [m for m in spectator.until(wire.GameStatus) if isinstance(m, wire.GameStatus)]
+        velocity = statuses[-1].cars[0].velocity
+        assert math.hypot(velocity.x, velocity.z) > 0.5
+        assert statuses[-1].timestamp == pytest.approx(1.0)
+
+
+def test_the_command_line() -> None:
+    command = [sys.executable, "-m", "scripts.simulator", "--car-port", "0", "--spectator-port"]
+    process = subprocess.Popen([*command, "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("listening: cars on 127.0.0.1:")
+        port = line.split("spectators on 127.0.0.1:")[1].split(",")[0]
+        second = subprocess.run([*command, port], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert second.stderr.startswith("error: ")
+        assert second.stderr.count("\n") == 1
+        assert port in second.stderr
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
