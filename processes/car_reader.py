@@ -39,8 +39,7 @@ class CarConnection:
         self._frames = frames
         self._commands = commands
         settings = config.simulator
-        waits = settings.embedded and settings.clock == "lockstep"
-        self._patience = LOCKSTEP_PATIENCE_SECONDS if waits else REALTIME_PATIENCE_SECONDS
+        self._patience = LOCKSTEP_PATIENCE_SECONDS if settings.lockstep else REALTIME_PATIENCE_SECONDS
         self._backoff = Backoff()
         self._socket: socket.socket | None = None
         self.retry_at = 0.0

@@ -90,7 +90,8 @@ class Explorer:
         """Wait for observations and answer them."""
         if self._observations.bell in self._context.wait(self._observations.bell):
             self._observations.bell.clear()
-            pictures = self._observations.drain()
+            # Of a car that got ahead of us only the newest matters: its older frames were answered without us.
+            pictures = list({picture.car: picture for picture in self._observations.drain()}.values())
             try:
                 states = self._states_for(pictures)
             except Lost as error:
@@ -115,7 +116,7 @@ class Explorer:
 
     def _states_for(self, pictures: list[Picture]) -> dict[int, CarState | None]:
         """The cars' states of the pictures' moment; older ones, or None, when they don't come in time."""
-        cars = [self._cars[index] for index in dict.fromkeys(picture.car for picture in pictures)]
+        cars = [self._cars[picture.car] for picture in pictures]
         names = [car.car.name for car in cars]
         give_up = time.monotonic() + STATE_SECONDS
         while True:

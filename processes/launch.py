@@ -99,6 +99,9 @@ class Context:
 
 def start(context: Context) -> SpawnProcess:
     """Start a process of its own for the context's row."""
+    # NumPy's matrix library would start a thread a core in every process; their spinning costs more than our
+    # small matrices do. It reads this when it is loaded, so it must be there before the child is.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     child = SPAWN.Process(target=_main, args=(context, os.getpid()), name=context.name)
     child.start()
     return child

@@ -118,7 +118,10 @@ class Cache:
 
     def cars(self, names: Iterable[str]) -> list[CarState | None]:
         """The newest state of each car; None where there is none yet."""
-        values = self._run(self._redis.hmget, self._prefix + "cars", list(names))
+        names = list(names)
+        if not names:
+            return []
+        values = self._run(self._redis.hmget, self._prefix + "cars", names)
         decode = self._decoder(CarState).decode
         return [None if value is None else decode(value) for value in values]
 

@@ -25,6 +25,7 @@ NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Amount = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]  # bounds refuse NaN, too
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,13 +41,18 @@ class Simulator(Settings):
     bind: str
     clock: Literal["lockstep", "realtime"]
     answer_limit_s: Positive
-    segments: Annotated[int, msgspec.Meta(ge=2, le=1000)]
+    segments: Annotated[int, msgspec.Meta(ge=3, le=1000)]  # of 2, the next one is also the one before
     segments_between_cars: NonNegativeInt
 
     @property
     def embedded(self) -> bool:
         """Whether the simulator is ours to start."""
         return not self.host
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether the simulator waits for the cars' answers; a real one never does."""
+        return self.embedded and self.clock == "lockstep"
 
     @property
     def connect_host(self) -> str:
@@ -95,9 +101,9 @@ class Reward(Settings):
     """What is paid for."""
 
     kind: Literal["auto", "progress", "segments"]
-    per_metre: float
-    crash: float
-    stuck: float
+    per_metre: Amount
+    crash: Amount
+    stuck: Amount
 
 
 class Episode(Settings):
@@ -214,7 +220,7 @@ def load(
             raise UserError(f"--set {item}: write it as key=value, such as --set simulator.clock=realtime")
         try:
             value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
             raise UserError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
         _set(tree, key, value, "--set")
     return _check(_convert(tree))
@@ -260,7 +266,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a config file, such as configs/ddpg.yml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise UserError(f"{path}{line}: not YAML; mend or replace the file") from None
@@ -313,9 +319,16 @@ def _check(config: Config) -> Config:
     """Check what no single key shows."""
     if config.action.throttle_min >= config.action.throttle_max:
         raise UserError("action.throttle_min: must be below action.throttle_max")
+    if not config.cars.explorers and not config.cars.evaluators:
+        raise UserError("cars.explorers: 0, and so is cars.evaluators; set one of them to 1 or more")
     if not 0 < config.cars.explorer_processes <= config.cars.explorers and config.cars.explorers:
         raise UserError("cars.explorer_processes: must be from 1 to cars.explorers")
-    if config.simulator.embedded and not config.track:
+    simulator = config.simulator
+    if 0 < simulator.car_port == simulator.spectator_port:
+        raise UserError(
+            f"simulator.spectator_port: {simulator.car_port} is simulator.car_port; choose another"
+        )
+    if simulator.embedded and not config.track:
         raise UserError("track: the embedded simulator needs a track file, such as configs/tracks/esses.json")
     if not config.track and config.reward.kind == "progress":
         raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")

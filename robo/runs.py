@@ -44,19 +44,27 @@ class RunFolder:
             )
 
     def set_aside(self) -> Path | None:
-        """Move an earlier run away, never deleting it. Where it is now; None when there was none."""
+        """Move an earlier run away, never deleting it. Where it is now; None when there was none.
+
+        Raises UserError when that run is still going on.
+        """
         if not self.path.exists():
             return None
+        self.lock()
         number = 1
         while (target := self.path.with_name(f"{self.name}.{number}")).exists():
             number += 1
         self.path.rename(target)
+        self._lock.close()
         return target
 
     def lock(self) -> None:
-        """Create the folder and take it. Raises UserError when another run has it."""
-        (self.path / "logs").mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("w")
+        """Create the folder and take it. Raises UserError when another run has it, or it can't be written."""
+        try:
+            (self.path / "logs").mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "lock").open("w")
+        except OSError as error:
+            raise UserError(f"{self.path}: {error.strerror}; choose another RUN=name") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

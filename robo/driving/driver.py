@@ -78,11 +78,14 @@ class Driver:
         )
         self._observations: deque[np.ndarray] = deque(maxlen=settings.observation.history)
         self._actions: deque[np.ndarray] = deque(maxlen=settings.observation.action_history)
-        self._step_seconds = settings.action.repeat / 60.0
+        # In realtime the last state may have been one frame ahead of its observation, if we were slow.
+        slack_frames = 0.5 if settings.simulator.lockstep else 1.5
+        self._least_step_seconds = (settings.action.repeat - slack_frames) / 60.0
         self.laps = LapCounter()
         self.total_reward = 0.0
         """Of the episode so far."""
         self._state: CarState | None = None
+        self._open = False
         self._vector: np.ndarray | None = None
         self._action: np.ndarray | None = None
 
@@ -91,7 +94,7 @@ class Driver:
         """The simulation time from which on a state belongs to the next observation, seconds."""
         if self._state is None:
             return -1.0
-        return self._state.time + self._step_seconds - 0.5 / 60.0
+        return self._state.time + self._least_step_seconds
 
     @property
     def session(self) -> int | None:
@@ -104,16 +107,16 @@ class Driver:
 
     def interrupt(self) -> EpisodeResult | None:
         """The chain lost the car: end the episode here and make nothing up. Its result, if one was open."""
-        if self._state is None:
+        if not self._open:
             return None
-        result = self._result(End.INTERRUPTED)
-        self._state = None
-        return result
+        # The state stays: the next episode must not begin with one that was seen before.
+        self._open = False
+        return self._result(End.INTERRUPTED)
 
     def observe(self, observation: np.ndarray, state: CarState) -> Seen:
         """Take a decision's observation (float32 [8, 3]) and the car's state at that moment."""
         lap = self.laps.update(state)
-        if self._state is None or self._state.session != state.session:
+        if not self._open or self.session != state.session:
             episode = self.interrupt()
             return Seen(self._begin(observation, state), None, episode, lap, begins=True)
         if lap is not None:
@@ -143,6 +146,7 @@ class Driver:
 
     def _begin(self, observation: np.ndarray, state: CarState) -> np.ndarray:
         self._start = self._state = state
+        self._open = True
         self._reward.start(state)
         self._rules.start(state)
         self.total_reward = self._metres = 0.0
@@ -175,9 +179,7 @@ class Driver:
             end=end.value,
             total_reward=self.total_reward,
             steps=self._steps,
-            seconds=self._state.time - self._start.time
-            if self._state.session == self._start.session
-            else 0.0,
+            seconds=self._state.time - self._start.time,
             metres=self._metres,
             crashes=self._state.crashes - self._start.crashes,
             laps=len(self._laps),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from robo import config
 from robo.driving.state import CarState
 from robo.simulation.track import Track
+
+FASTEST = 20.0
+"""m/s; the motor's limit is 17."""
 
 
 class Reward(Protocol):
@@ -80,7 +84,12 @@ def build(settings: config.Reward, track: Track | None) -> Reward:
 
 
 def gained_metres(track: Track, before: CarState, after: CarState) -> float:
-    """Metres along the centre line from ``before`` to ``after``, the short way round; backwards negative."""
+    """Metres along the centre line from ``before`` to ``after``, the short way round; backwards negative.
+
+    0 where no car can have driven so far in that time: it was put elsewhere, and the word of it is under way.
+    """
+    if math.dist(before.position, after.position) > FASTEST * max(after.time - before.time, 0.0):
+        return 0.0
     start = track.distance(before.position)
     return track.signed_gain(start, track.distance(after.position, near=start))
 

@@ -11,7 +11,8 @@ class CarState(msgspec.Struct, frozen=True):
     """One car as of ``time``. The counts only grow within one ``session``; readers compare two states."""
 
     session: int
-    """Which connection to the stream the state is from; counts of different sessions don't compare."""
+    """Which connection to the stream, and which stay of the car on track, the state is from; counts of
+    different sessions don't compare."""
     time: float
     """Simulation time, seconds."""
     position: Vector

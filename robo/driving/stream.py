@@ -19,7 +19,9 @@ class StreamState:
 
     def __init__(self, session: int) -> None:
         self._session = session
-        self._segments = 0
+        self._segments: int | None = None
+        self._departures = 0
+        self._placed: set[str] = set()  # cars put elsewhere, whose next crossing tells where they are
         self._crossed_at: dict[str, float] = {}  # simulation time of each car's last crossing
         self.cars: dict[str, CarState] = {}
         self.changed: set[str] = set()
@@ -33,6 +35,7 @@ class StreamState:
         elif isinstance(message, wire.CarCrashed):
             self._count(message.car.name, "crashes")
         elif isinstance(message, wire.CarReturnedToTrack):
+            self._placed.add(message.car.name)
             self._count(message.car.name, "returns")
         elif isinstance(message, wire.CarBumped):
             self._count(message.car.name, "bumps")
@@ -44,8 +47,7 @@ class StreamState:
         elif isinstance(message, wire.RaceParameters):
             self._segments = message.num_segments
         elif isinstance(message, wire.CarRemoved):
-            self.cars.pop(message.car.name, None)
-            self.changed.discard(message.car.name)
+            self._forget(message.car.name)
 
     def _move(self, time: float, status: wire.CarStatus) -> None:
         position = (status.position.x, status.position.y, status.position.z)
@@ -63,26 +65,41 @@ class StreamState:
         }
         before = self.cars.get(status.name)
         if before is None:
-            state = CarState(session=self._session, **now)
+            state = CarState(session=self._session + self._departures, **now)
         else:
             state = msgspec.structs.replace(before, **now, **self._crossed(before, time, status))
         self.cars[status.name] = state
         self.changed.add(status.name)
 
     def _crossed(self, before: CarState, time: float, status: wire.CarStatus) -> dict[str, float]:
-        """The counts that a newly crossed segment trigger changes; a jump over several changes none."""
-        after = status.track_segment
+        """The counts that a newly crossed segment trigger changes.
+
+        None after a jump over several, nor after a return to the track: the stream keeps the old segment
+        until the next trigger, which can then be any.
+        """
+        after, count = status.track_segment, self._segments
         if after == before.segment:
             return {}
         crossed_before = self._crossed_at.get(status.name)
         self._crossed_at[status.name] = time
-        count = max(self._segments, 1)
+        placed = status.name in self._placed
+        self._placed.discard(status.name)
+        if placed or count is None:
+            return {}
         if after == (before.segment + 1) % count:
             seconds = 0.0 if crossed_before is None else time - crossed_before
             return {"segments_in_order": before.segments_in_order + 1, "segment_seconds": seconds}
-        if after == (before.segment - 1) % count:
+        if before.segment >= 0 and after == (before.segment - 1) % count:
             return {"segments_backwards": before.segments_backwards + 1}
         return {}
+
+    def _forget(self, name: str) -> None:
+        """The car left: if it comes back, its counts begin anew, and so must its session."""
+        self._departures += 1
+        self.cars.pop(name, None)
+        self.changed.discard(name)
+        self._placed.discard(name)
+        self._crossed_at.pop(name, None)
 
     def _count(self, name: str, field: str, **others: float) -> None:
         state = self.cars.get(name)

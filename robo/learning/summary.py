@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from robo.driving.driver import EpisodeResult
 
 
@@ -39,14 +41,18 @@ class EpisodeSummary:
 
     def __init__(self) -> None:
         self._episodes: list[dict[str, float]] = []
+        self._ends: Counter[str] = Counter()
 
     def add(self, result: EpisodeResult, weights_age_s: float | None) -> None:
         """Take one more episode."""
         self._episodes.append(values(result, weights_age_s))
+        self._ends[result.end] += 1
 
     def values(self) -> dict[str, float]:
-        """The mean of each figure, over the episodes that have it, and their number."""
+        """The mean of each figure, over the episodes that have it; how many ended, and how."""
         means: dict[str, float] = {"episodes": float(len(self._episodes))}
+        for end, count in self._ends.items():
+            means[f"ended: {end}"] = float(count)
         for name in dict.fromkeys(name for episode in self._episodes for name in episode):
             column = [episode[name] for episode in self._episodes if name in episode]
             means[name] = min(column) if name == "best_lap_time" else sum(column) / len(column)

@@ -1,0 +1,209 @@
+"""What is found out before anything is started: one line that names what is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from processes import preflight
+from processes.redis_server import arguments, find_binary
+from robo import config
+from robo.config import ROOT, Config
+from robo.errors import UserError
+
+TRACK = ROOT / "configs" / "tracks" / "esses.json"
+OWN = "unix:///run/own.sock"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def closed_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def settings(*sets: str, car_port: int = 0, spectator_port: int = 0) -> Config:
+    ports = [f"simulator.car_port={car_port}", f"simulator.spectator_port={spectator_port}"]
+    return config.load(sets=[f"track={TRACK}", *ports, *sets])
+
+
+def complaint(settings: Config) -> str:
+    with pytest.raises(UserError) as error:
+        preflight.check(settings)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def track_file(folder: Path, **last: object) -> Path:
+    nodes = copy.deepcopy(json.loads(TRACK.read_text())["trackNodes"])
+    for key, value in last.items():
+        nodes[3]["position"][key] = nodes[3]["direction"][key] = value
+    path = folder / "mine.json"
+    path.write_text(json.dumps({"trackNodes": nodes}))
+    return path
+
+
+def test_free_ports_are_found_for_0() -> None:
+    checked = preflight.check(settings())
+    ports = {checked.simulator.car_port, checked.simulator.spectator_port}
+    assert len(ports) == 2
+    assert min(ports) > 0
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_nothing_else_is_changed_and_a_free_port_is_kept() -> None:
+    before = settings(car_port=closed_port(), spectator_port=closed_port())
+    assert preflight.check(before) == before
+
+
+@pytest.mark.parametrize("key", ["car_port", "spectator_port"])
+def test_a_port_in_use_is_named(listener: socket.socket, key: str) -> None:
+    port = listener.getsockname()[1]
+    message = complaint(settings(**{key: port}))
+    assert message.startswith(f"simulator.{key}: ")
+    assert f"127.0.0.1:{port}" in message
+    assert f"--set simulator.{key}=0" in message
+
+
+def test_an_address_that_is_not_this_machines_is_named() -> None:
+    assert "192.0.2.1" in complaint(settings("simulator.bind=192.0.2.1"))
+
+
+def test_a_port_that_was_just_in_use_is_free(listener: socket.socket) -> None:
+    """The kernel remembers closed connections for a minute; a run must not wait for it."""
+    port = listener.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        server, _ = listener.accept()
+        server.close()
+        client.recv(1)
+    listener.close()
+    assert preflight.check(settings(car_port=port)).simulator.car_port == port
+
+
+def test_a_simulator_that_answers_is_used_as_it_is(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    before = settings("simulator.host=127.0.0.1")
+    sim = {"car_port": port, "spectator_port": port}
+    before = config.msgspec.structs.replace(
+        before, simulator=config.msgspec.structs.replace(before.simulator, **sim)
+    )
+    assert preflight.check(before) == before
+
+
+@pytest.mark.parametrize("silent", ["car_port", "spectator_port"])
+def test_a_simulator_that_does_not_answer_is_named(listener: socket.socket, silent: str) -> None:
+    ports = dict.fromkeys(("car_port", "spectator_port"), listener.getsockname()[1])
+    ports[silent] = closed_port()
+    message = complaint(settings("simulator.host=127.0.0.1", **ports))
+    assert f"127.0.0.1:{ports[silent]}" in message
+    assert "SIMULATOR_HOST" in message
+
+
+def test_a_host_without_an_address_is_named() -> None:
+    assert "no-such-host.invalid" in complaint(
+        settings("simulator.host=no-such-host.invalid", car_port=11000, spectator_port=11001)
+    )
+
+
+def test_a_track_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert complaint(settings(f"track={tmp_path}/no.json")).startswith(f"{tmp_path}/no.json: ")
+
+
+def test_a_track_file_that_is_not_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text("{")
+    assert complaint(settings(f"track={path}")).startswith(f"{path}: not JSON")
+
+
+def test_a_track_that_is_not_closed_is_named(tmp_path: Path) -> None:
+    nodes = json.loads(TRACK.read_text())["trackNodes"]
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"trackNodes": nodes[:-1]}))
+    message = complaint(settings(f"track={path}"))
+    assert message.startswith(f"{path}: ")
+    assert "not closed" in message
+
+
+def test_a_track_that_climbs_needs_a_real_simulator(tmp_path: Path, listener: socket.socket) -> None:
+    path = track_file(tmp_path, y=0.3)
+    message = complaint(settings(f"track={path}"))
+    assert message.startswith(f"{path}: ")
+    assert "not flat" in message
+    silent = closed_port()
+    real = settings(
+        f"track={path}",
+        "simulator.host=127.0.0.1",
+        car_port=silent,
+        spectator_port=listener.getsockname()[1],
+    )
+    assert f"127.0.0.1:{silent}" in complaint(real)  # the track is not what is wrong
+
+
+def test_a_real_simulator_needs_no_track(listener: socket.socket) -> None:
+    silent = closed_port()
+    real = settings("track=", "simulator.host=127.0.0.1", car_port=silent, spectator_port=silent + 1)
+    assert "does not answer" in complaint(real)
+
+
+def with_redis(url: str, *, start: bool) -> Config:
+    return config.load(sets=[f"redis.url={url}", f"redis.start_if_missing={str(start).lower()}"])
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_redis_that_answers_is_used(redis_url: str, start: bool) -> None:
+    assert preflight.redis_url(with_redis(redis_url, start=start), OWN) == (redis_url, False)
+
+
+def test_a_missing_redis_is_started() -> None:
+    url = f"redis://127.0.0.1:{closed_port()}/0"
+    assert preflight.redis_url(with_redis(url, start=True), OWN) == (OWN, True)
+
+
+def test_a_missing_redis_that_was_asked_for_is_named() -> None:
+    url = f"redis://127.0.0.1:{closed_port()}/0"
+    with pytest.raises(UserError, match="REDIS_URL") as error:
+        preflight.redis_url(with_redis(url, start=False), OWN)
+    assert str(error.value).startswith(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1/", "redis://127.0.0.1:port/0", "::"])
+@pytest.mark.parametrize("start", [True, False])
+def test_a_url_that_is_no_redis_url_is_named(url: str, start: bool) -> None:
+    with pytest.raises(UserError) as error:
+        preflight.redis_url(with_redis(f"'{url}'", start=start), OWN)
+    assert str(error.value).startswith(f"redis.url {url}: ")
+
+
+def test_a_redis_server_comes_with_the_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert os.access(find_binary(), os.X_OK)
+
+
+@pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
+def test_a_redis_server_on_the_path_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    program = tmp_path / name
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_binary() == str(program)
+
+
+def test_our_redis_writes_nothing_to_disk() -> None:
+    command = arguments("server", ["--port", "0"])
+    assert command[:3] == ["server", "--port", "0"]
+    assert command[command.index("--save") + 1] == ""
+    assert command[command.index("--appendonly") + 1] == "no"

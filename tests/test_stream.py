@@ -1,0 +1,204 @@
+"""Car states from the messages of a spectator stream, as they come over the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from robo.driving.state import CarState
+from robo.driving.stream import StreamState
+from robo.protocol import spectator as wire
+
+A = wire.CarInfo("a", timestamp=0.0)
+B = wire.CarInfo("b", timestamp=0.0)
+
+
+def parameters(segments: int = 30) -> wire.RaceParameters:
+    return wire.RaceParameters(segments, timestamp=0.0)
+
+
+def moved(time: float, segment: int, name: str = "a", **changes: float) -> wire.Message:
+    """A GameStatus of one car, after a journey over the wire; ``changes`` may be NaN."""
+    numbers = {"x": 1.0, "z": 2.0, "vx": 3.0, "vz": -4.0, "angle": 5.0, **changes}
+    car = {
+        "name": name,
+        "position": {"x": numbers["x"], "y": 0.05, "z": numbers["z"]},
+        "velocity": {"x": numbers["vx"], "y": 0.0, "z": numbers["vz"]},
+        "rotation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},
+        "trackAngle": numbers["angle"],
+        "trackSegment": segment,
+    }
+    message = wire.decode(json.dumps({"type": "GameStatus", "timestamp": time, "cars": [car]}).encode())
+    assert message is not None
+    return message
+
+
+def lap(number: int, seconds: float) -> wire.LapCompleted:
+    return wire.LapCompleted(A, number, seconds, seconds, 60.0, timestamp=0.0)
+
+
+def after(*messages: wire.Message, session: int = 7) -> StreamState:
+    stream = StreamState(session)
+    for message in (parameters(), *messages):
+        stream.apply(message)
+    return stream
+
+
+def counts(*segments: int) -> tuple[int, int]:
+    """Segments in order and backwards of a car that reports these, a second each."""
+    state = after(*(moved(float(k), segment) for k, segment in enumerate(segments))).cars["a"]
+    return state.segments_in_order, state.segments_backwards
+
+
+def test_a_status_becomes_a_state() -> None:
+    stream = after(moved(1.5, -1))
+    assert stream.cars == {"a": CarState(7, 1.5, (1.0, 0.05, 2.0), 5.0, 5.0, -1)}
+    assert stream.changed == {"a"}
+
+
+def test_there_is_no_state_before_the_first_status() -> None:
+    stream = after(wire.CarAdded(A, timestamp=0.0), wire.CarCrashed(A, timestamp=0.0))
+    assert stream.cars == {}
+    assert stream.changed == set()
+    assert stream.ignored == 1
+
+
+def test_events_are_counted_for_their_car_alone() -> None:
+    stream = after(moved(1.0, 3), moved(1.0, 3, "b"))
+    stream.changed.clear()
+    for message in (
+        wire.CarCrashed(A, timestamp=1.0),
+        wire.CarCrashed(A, timestamp=1.1),
+        wire.CarReturnedToTrack(A, timestamp=1.2),
+        wire.CarBumped(A, other=B, timestamp=1.3),
+        lap(1, 12.5),
+    ):
+        stream.apply(message)
+    state = stream.cars["a"]
+    assert (state.crashes, state.returns, state.bumps, state.laps, state.last_lap) == (2, 1, 1, 1, 12.5)
+    assert stream.changed == {"a"}
+    assert stream.cars["b"].crashes == 0
+
+
+def test_counts_stay_when_the_car_moves_on() -> None:
+    stream = after(moved(1.0, 3), wire.CarCrashed(A, timestamp=1.0), lap(1, 9.0), moved(1.1, 3))
+    state = stream.cars["a"]
+    assert (state.time, state.crashes, state.laps, state.last_lap) == (1.1, 1, 1, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("segments", "counted"),
+    [
+        ((4, 4, 4), (0, 0)),
+        ((4, 5, 6), (2, 0)),
+        ((28, 29, 0, 1), (3, 0)),
+        ((5, 4, 3), (0, 2)),
+        ((0, 29), (0, 1)),
+        ((5, 4, 5), (1, 1)),
+        ((5, 9), (0, 0)),
+        ((9, 5, 6), (1, 0)),
+        ((-1, 0, 1), (2, 0)),
+        ((-1, 28, 29, 0), (2, 0)),
+        ((12, -1, 0), (1, 0)),
+    ],
+    ids=[
+        "staying",
+        "ahead",
+        "over the line",
+        "backwards",
+        "back over the line",
+        "to and fro",
+        "a jump",
+        "a jump back",
+        "from standing at the line",
+        "from standing further behind",
+        "a reset",
+    ],
+)
+def test_segments_are_counted_in_order_and_backwards(
+    segments: tuple[int, ...], counted: tuple[int, int]
+) -> None:
+    assert counts(*segments) == counted
+
+
+def test_segments_mean_nothing_while_their_number_is_not_known() -> None:
+    stream = StreamState(session=1)
+    for message in (moved(1.0, 4), moved(2.0, 0), moved(3.0, 1)):
+        stream.apply(message)
+    assert (stream.cars["a"].segments_in_order, stream.cars["a"].segments_backwards) == (0, 0)
+
+
+def test_a_segments_time_is_between_two_crossings_in_simulation_time() -> None:
+    stream = after(moved(10.0, 4), moved(10.5, 5), moved(10.6, 5))
+    assert stream.cars["a"].segment_seconds == 0.0  # when segment 4 began was not seen
+    stream.apply(moved(10.75, 6))
+    assert stream.cars["a"].segment_seconds == 0.25
+
+
+def test_where_a_returned_car_is_found_again_is_no_crossing() -> None:
+    """A car is put anywhere, but reports its old segment until it crosses a trigger."""
+    returned = wire.CarReturnedToTrack(A, timestamp=2.0)
+    for found in (5, 3, 20):
+        stream = after(moved(1.0, 3), moved(2.0, 4), returned, moved(3.0, 4), moved(4.0, found))
+        state = stream.cars["a"]
+        assert (state.segments_in_order, state.segments_backwards, state.segment) == (1, 0, found)
+        stream.apply(moved(4.5, found + 1))
+        assert stream.cars["a"].segments_in_order == 2
+        assert stream.cars["a"].segment_seconds == 0.5
+
+
+@pytest.mark.parametrize("number", ["x", "z", "vx", "vz", "angle"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_status_that_is_not_finite_changes_nothing(number: str, value: float) -> None:
+    stream = after(moved(1.0, 3))
+    before = stream.cars["a"]
+    stream.changed.clear()
+    stream.apply(moved(1.1, 4, **{number: value}))
+    assert stream.cars["a"] is before
+    assert (stream.changed, stream.ignored) == (set(), 1)
+
+
+def test_a_time_that_is_not_finite_changes_nothing() -> None:
+    stream = after(moved(1.0, 3))
+    stream.apply(moved(math.nan, 4))
+    assert stream.cars["a"].time == 1.0
+
+
+def test_one_cars_nan_does_not_cost_another_its_state() -> None:
+    bad, good = moved(1.0, 3, x=math.nan), moved(1.0, 3, "b")
+    both = wire.GameStatus([*bad.cars, *good.cars], timestamp=1.0)
+    assert set(after(both).cars) == {"b"}
+
+
+def test_a_lap_time_that_is_not_finite_is_no_lap() -> None:
+    stream = after(moved(1.0, 3), lap(1, math.nan))
+    assert (stream.cars["a"].laps, stream.ignored) == (0, 1)
+
+
+def test_messages_of_no_interest_change_nothing() -> None:
+    stream = after(moved(1.0, 3))
+    stream.changed.clear()
+    for message in (wire.RaceStart(timestamp=2.0), wire.CurrentStandings([], timestamp=2.0)):
+        stream.apply(message)
+    assert (stream.changed, stream.ignored) == (set(), 0)
+
+
+def test_a_car_that_left_is_forgotten() -> None:
+    stream = after(moved(1.0, 3), wire.CarRemoved(A, timestamp=1.0), wire.CarCrashed(A, timestamp=1.0))
+    assert (stream.cars, stream.changed) == ({}, set())
+
+
+def test_a_car_that_comes_back_begins_a_session_of_its_own() -> None:
+    """Its counts begin anew, so they must not be compared with those of before."""
+    stream = after(moved(0.5, 2), moved(1.0, 3), moved(1.0, 3, "b"), lap(1, 9.0))
+    stream.apply(wire.CarCrashed(A, timestamp=1.0))
+    stream.apply(wire.CarRemoved(A, timestamp=1.1))
+    stream.apply(moved(2.0, -1))
+    stream.apply(moved(2.5, 0))
+    state = stream.cars["a"]
+    assert state.session != 7
+    assert (state.crashes, state.laps, state.segments_in_order, state.segment_seconds) == (0, 0, 1, 0.0)
+    stream.apply(moved(2.0, 3, "b"))
+    assert stream.cars["b"].session == 7
