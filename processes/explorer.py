@@ -90,7 +90,7 @@ class Explorer:
         """Wait for observations and answer them."""
         if self._observations.bell in self._context.wait(self._observations.bell):
             self._observations.bell.clear()
-            # Of a car that got ahead of us only the newest matters: its older frames were answered without us.
+            # Of a car that got ahead of us only the newest matters: its older frames had no answer from us.
             pictures = list({picture.car: picture for picture in self._observations.drain()}.values())
             try:
                 states = self._states_for(pictures)

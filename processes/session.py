@@ -75,7 +75,7 @@ def _supervise(
     cache = Cache(url, folder.name)
     run_ = Run(folder.name, folder.path, config, url, fleet)
     table = processes(config, managed_redis=managed_redis)
-    supervisor = Supervisor(run_, table, channels(config), lambda _: cache.ping(), console.say)
+    supervisor = Supervisor(run_, table, channels(config), lambda _: cache.answers(), console.say)
     scored = {car.name for car in fleet if car.role == "evaluator"} or {car.name for car in fleet}
     follower = Follower(cache, scored, config.limits, psutil.Process().create_time())
     look = _Look(supervisor, follower, cache, console)

@@ -24,7 +24,7 @@ import redis
 from robo.driving.state import CarState
 
 LAPS_KEPT = 1000
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 0.5
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -100,12 +100,17 @@ class Cache:
         self._prefix = f"robo:{run}:"
         self._decoders: dict[type, msgspec.json.Decoder] = {}
 
-    def ping(self) -> bool:
+    def ping(self) -> None:
+        """Raise Lost unless Redis answers."""
+        self._run(self._redis.ping)
+
+    def answers(self) -> bool:
         """Whether Redis answers."""
         try:
-            return bool(self._redis.ping())
-        except redis.RedisError:
+            self.ping()
+        except Lost:
             return False
+        return True
 
     def clear(self) -> None:
         """Forget what an earlier session of the run left."""

@@ -18,6 +18,8 @@ from robo.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = ROOT / "configs" / "base.yml"
+EMBEDDED_TRACK = "configs/tracks/esses.json"
+"""What the embedded simulator drives on unless told otherwise."""
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -223,7 +225,10 @@ def load(
         except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
             raise UserError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
         _set(tree, key, value, "--set")
-    return _check(_convert(tree))
+    config = _convert(tree)
+    if config.simulator.embedded and not config.track:
+        config = msgspec.structs.replace(config, track=EMBEDDED_TRACK)
+    return _check(config)
 
 
 def dump(config: Config) -> str:
@@ -236,7 +241,9 @@ def read(path: Path) -> Config:
     try:
         return _convert(_read_yaml(path))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(
+            f"{path}: {error}; this run is of another version: choose another RUN=name, or --restart"
+        ) from None
 
 
 def difference(saved: Config, now: Config) -> str | None:
@@ -328,8 +335,11 @@ def _check(config: Config) -> Config:
         raise UserError(
             f"simulator.spectator_port: {simulator.car_port} is simulator.car_port; choose another"
         )
-    if simulator.embedded and not config.track:
-        raise UserError("track: the embedded simulator needs a track file, such as configs/tracks/esses.json")
+    drivers = config.cars.explorer_processes + (config.cars.evaluators > 0)
+    if config.cars.groups > drivers:
+        raise UserError(
+            f"cars.groups: {config.cars.groups} is more than there are driving processes, {drivers}"
+        )
     if not config.track and config.reward.kind == "progress":
         raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")
     return config

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from processes.preflight import free_port
+from processes.preflight import listen
 from processes.redis_server import arguments, find_binary
 from scripts.command import guarded
 
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=6379, help="TCP port (6379)")
     options = parser.parse_args()
     binary = find_binary()
-    free_port("127.0.0.1", options.port, "--port")
+    listen("127.0.0.1", options.port, "--port").close()
     print(f"Redis at redis://127.0.0.1:{options.port}/0; Ctrl-C stops it", flush=True)
     os.execv(binary, arguments(binary, ["--bind", "127.0.0.1", "--port", str(options.port)]))
 

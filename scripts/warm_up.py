@@ -10,7 +10,7 @@ from robo.simulation.world import World
 
 def main() -> None:
     """Drive one frame; numba keeps what it compiled beside the sources."""
-    world = World(Track.load(config.ROOT / config.load().track))
+    world = World(Track.load(config.ROOT / config.EMBEDDED_TRACK))
     world.add_car("warm-up")
     world.step()
     color_mass(world.render("warm-up", 128))

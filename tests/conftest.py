@@ -28,7 +28,7 @@ class RedisServer:
         command = arguments(find_binary(), ["--port", "0", "--unixsocket", socket])
         self._process = subprocess.Popen(command, cwd=self._folder)
         cache, give_up = Cache(self.url, "conftest"), time.monotonic() + START_SECONDS
-        while not cache.ping():
+        while not cache.answers():
             try:
                 code = self._process.wait(0.01)
             except subprocess.TimeoutExpired:

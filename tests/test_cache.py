@@ -134,9 +134,9 @@ def test_a_server_that_is_gone_is_told_by_every_call_and_one_that_is_back_is_use
     cache = Cache(redis_server.url, "mine")
     for call in CALLS:
         call(cache)
-    assert cache.ping()
+    assert cache.answers()
     redis_server.stop()
-    assert not cache.ping()
+    assert not cache.answers()
     for call in CALLS:
         with pytest.raises(Lost, match="Redis"):
             call(cache)
@@ -148,11 +148,11 @@ def test_a_server_that_is_gone_is_told_by_every_call_and_one_that_is_back_is_use
 def test_a_server_that_is_not_there_yet_is_used_when_it_is(redis_server: RedisServer) -> None:
     redis_server.stop()
     cache = Cache(redis_server.url, "mine")
-    assert not cache.ping()
+    assert not cache.answers()
     with pytest.raises(Lost):
         cache.cars(["a"])
     redis_server.start()
-    assert cache.ping()
+    assert cache.answers()
     assert cache.cars(["a"]) == [None]
 
 

@@ -42,6 +42,8 @@ def test_the_configs_that_come_along_load(name: str) -> None:
 def test_every_key_of_base_says_what_it_is_in_the_right_type() -> None:
     """A default of another type would be changed silently on the way through a run folder."""
     tree = yaml.safe_load(config.BASE.read_text(encoding="utf-8"))
+    assert tree["track"] == ""  # stands for the embedded simulator's own
+    tree["track"] = config.EMBEDDED_TRACK
     assert msgspec.to_builtins(msgspec.convert(tree, Config)) == msgspec.to_builtins(config.load())
 
 
@@ -185,7 +187,7 @@ def test_a_value_out_of_range_is_named_by_its_key(item: str) -> None:
         (["cars.explorer_processes=7"], "cars.explorer_processes"),
         (["cars.explorer_processes=0"], "cars.explorer_processes"),
         (["cars.explorers=0", "cars.evaluators=0"], "cars.explorers"),
-        (["track="], "track"),
+        (["cars.groups=4"], "cars.groups"),
         (["track=", "simulator.host=h", "reward.kind=progress"], "reward.kind"),
         (["simulator.car_port=11001"], "simulator.spectator_port"),
     ],
@@ -197,6 +199,8 @@ def test_settings_that_do_not_go_together_are_named(sets: list[str], key: str) -
 def test_settings_that_go_together_after_all() -> None:
     assert config.load(sets=["cars.explorers=0"]).cars.evaluators == 1
     assert config.load(sets=["track=", "simulator.host=h"]).track == ""
+    assert config.load(sets=["simulator.host=h"]).track == ""  # which track it drives on, nobody knows
+    assert config.load(sets=["track="]).track == config.EMBEDDED_TRACK
     assert config.load(sets=["simulator.car_port=0", "simulator.spectator_port=0"])
 
 

@@ -177,3 +177,53 @@ def test_run_of_another_config_is_refused_and_can_be_set_aside(start: Start, tmp
     output = start(*train, "--max-seconds", "1", "--set", "action.repeat=2", "--restart").finish()
     assert "debug_policy.1" in output
     assert (tmp_path / "debug_policy.1" / "config.yml").exists()
+
+
+def _children(command: Command) -> dict[str, psutil.Process]:
+    """The run's processes by their names in the table."""
+    command.look()
+    named = {}
+    for process in command.seen:
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if words[:1] and words[0].startswith("robo "):
+            named[words[0].split()[-1]] = process
+    return named
+
+
+def _laps(log: Path) -> int:
+    return log.read_text().count('"lap"') if log.exists() else 0
+
+
+@pytest.mark.parametrize(
+    "name", ["explorer0", "car_reader0", "frame_processor0", "spectator_reader", "simulator"]
+)
+def test_cars_drive_on_after_a_process_was_killed(start: Start, tmp_path: Path, name: str) -> None:
+    command = start("scripts.debug_policy", *FREE_PORTS)
+    log = tmp_path / "debug_policy" / "logs" / "explorer0.log"
+
+    def wait(done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not done():
+            assert command.process.poll() is None, command.process.stdout.read()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+
+    wait(lambda: _laps(log) >= 2)
+    victim = _children(command)[name]
+    victim.kill()
+    laps = _laps(log)
+    wait(lambda: _children(command).get(name, victim).pid != victim.pid)
+    wait(lambda: _laps(log) >= laps + 2)
+    assert command.interrupt() < 5.0
+    assert command.left_behind() == []
+
+
+def test_no_process_outlives_a_killed_supervisor(start: Start, tmp_path: Path) -> None:
+    command = start("scripts.debug_policy", *FREE_PORTS)
+    command.wait_for(tmp_path / "debug_policy" / "logs" / "car_reader0.log")
+    command.look()
+    command.process.kill()
+    assert command.left_behind() == []

@@ -26,11 +26,15 @@ def after(before: CarState, **changes: object) -> CarState:
 
 def drive(reward: Reward, states: list[CarState]) -> list[float]:
     reward.start(states[0])
-    return [reward(one, other) for one, other in itertools.pairwise(states)]
+    return [earned(reward, one, other) for one, other in itertools.pairwise(states)]
+
+
+def earned(reward: Reward, before: CarState, then: CarState) -> float:
+    return reward(before, then, gained_metres(TRACK, before, then))
 
 
 def progress() -> Progress:
-    return Progress(TRACK, per_metre=2.0, crash=-3.0)
+    return Progress(per_metre=2.0, crash=-3.0, stuck=-1.0)
 
 
 def places(*positions: Vector) -> list[CarState]:
@@ -74,13 +78,13 @@ def test_progress_of_a_lap_is_its_length() -> None:
 
 def test_progress_charges_every_crash() -> None:
     twice = after(CAR, crashes=2)
-    assert progress()(CAR, twice) == pytest.approx(-6.0)
-    assert progress()(twice, after(twice)) == 0.0
+    assert earned(progress(), CAR, twice) == pytest.approx(-6.0)
+    assert earned(progress(), twice, after(twice)) == 0.0
 
 
 def test_a_return_to_the_track_is_no_progress() -> None:
     returned = after(CAR, position=(0.0, 0.0, 1.5), returns=1, crashes=1)
-    assert progress()(CAR, returned) == pytest.approx(-3.0)
+    assert earned(progress(), CAR, returned) == pytest.approx(-3.0)
 
 
 def test_nor_is_it_before_the_stream_has_told_of_it() -> None:
@@ -92,7 +96,7 @@ def test_nor_is_it_before_the_stream_has_told_of_it() -> None:
 def test_progress_does_not_depend_on_how_long_a_step_took() -> None:
     quick = after(CAR, position=(0.0, 0.0, 1.4))
     slow = after(CAR, position=(0.0, 0.0, 1.4), time=CAR.time + 5.0)
-    assert progress()(CAR, quick) == progress()(CAR, slow)
+    assert earned(progress(), CAR, quick) == earned(progress(), CAR, slow)
 
 
 @pytest.mark.parametrize(("seconds", "paid"), [(0.0, 0.2), (0.5, 2.2), (0.25, 4.2), (1.0, 0.2), (1.5, 0.2)])

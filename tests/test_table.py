@@ -18,7 +18,7 @@ CONFIGS = {
     "uneven shares": ["cars.explorers=7", "cars.explorer_processes=3", "cars.evaluators=2"],
     "two groups": ["cars.groups=2"],
     "three groups": ["cars.groups=3", "cars.explorers=8", "cars.explorer_processes=4"],
-    "more groups than processes": ["cars.groups=9"],
+    "as many groups as processes": ["cars.groups=3"],
     "evaluators only": ["cars.explorers=0", "cars.evaluators=2", "cars.groups=2"],
     "debug": ["driver=debug", "cars.evaluators=0"],
     "a real simulator": ["simulator.host=192.0.2.7"],

@@ -71,7 +71,6 @@ class Driver:
         self._car = car
         self._track = track
         self._reward = rewards.build(settings.reward, track)
-        self._stuck_reward = settings.reward.stuck
         limits = settings.evaluation if evaluation else settings.episode
         self._rules = EpisodeRules(
             limits.laps, limits.max_seconds, settings.episode.stuck_seconds, settings.episode.stuck_metres
@@ -121,10 +120,12 @@ class Driver:
             return Seen(self._begin(observation, state), None, episode, lap, begins=True)
         if lap is not None:
             self._laps.append(lap)
-        gained = self._gained(self._state, state)
+        gained = rewards.gained_metres(self._track, self._state, state)
         self._metres += gained
         end = self._rules.update(state, gained)
-        reward = self._reward(self._state, state) + (self._stuck_reward if end is End.STUCK else 0.0)
+        reward = self._reward(self._state, state, gained)
+        if end is End.STUCK:
+            reward += self._reward.stuck
         self.total_reward += reward
         self._steps += 1
         before, action = self._vector, self._action
@@ -163,14 +164,6 @@ class Driver:
         parts = [part.ravel() for part in (*self._observations, *self._actions)]
         self._vector = np.concatenate(parts, dtype=np.float32)
         return self._vector
-
-    def _gained(self, before: CarState, after: CarState) -> float:
-        if after.returns != before.returns:
-            return 0.0
-        if self._track is not None:
-            return rewards.gained_metres(self._track, before, after)
-        metres = float(np.linalg.norm(np.subtract(after.position, before.position)))
-        return metres if after.track_angle < 90.0 else -metres
 
     def _result(self, end: End) -> EpisodeResult:
         clean = [lap.seconds for lap in self._laps if lap.clean]

@@ -16,11 +16,14 @@ FASTEST = 20.0
 class Reward(Protocol):
     """One car's reward; it may remember what was already paid for in this episode."""
 
+    stuck: float
+    """Paid once more when an episode ends for lack of progress."""
+
     def start(self, state: CarState) -> None:
         """An episode begins at ``state``."""
 
-    def __call__(self, before: CarState, after: CarState) -> float:
-        """What the step from ``before`` to ``after`` earned. Both are of the same session."""
+    def __call__(self, before: CarState, after: CarState, gained: float) -> float:
+        """What the step between two states of one session earned; ``gained`` as by gained_metres."""
 
 
 class Progress:
@@ -30,20 +33,17 @@ class Progress:
     fro earns nothing.
     """
 
-    def __init__(self, track: Track, per_metre: float, crash: float) -> None:
-        self._track = track
+    def __init__(self, per_metre: float, crash: float, stuck: float) -> None:
+        self.stuck = stuck
         self._per_metre = per_metre
         self._crash = crash
 
     def start(self, state: CarState) -> None:
         """Nothing to remember."""
 
-    def __call__(self, before: CarState, after: CarState) -> float:
+    def __call__(self, before: CarState, after: CarState, gained: float) -> float:
         """See Reward."""
-        reward = self._crash * (after.crashes - before.crashes)
-        if after.returns == before.returns:  # a car that was put elsewhere has not driven there
-            reward += self._per_metre * gained_metres(self._track, before, after)
-        return reward
+        return self._per_metre * gained + self._crash * (after.crashes - before.crashes)
 
 
 class Segments:
@@ -54,6 +54,8 @@ class Segments:
     segment is paid for once in an episode, so that driving to and fro earns nothing.
     """
 
+    stuck = 0.0
+
     def __init__(self) -> None:
         self._paid_to = 0
 
@@ -61,7 +63,7 @@ class Segments:
         """An episode begins at ``state``: what was crossed up to there is not paid for."""
         self._paid_to = _net(state)
 
-    def __call__(self, before: CarState, after: CarState) -> float:
+    def __call__(self, before: CarState, after: CarState, gained: float) -> float:
         """See Reward."""
         reward = 0.0
         new = _net(after) - self._paid_to
@@ -79,17 +81,22 @@ class Segments:
 def build(settings: config.Reward, track: Track | None) -> Reward:
     """The configured reward for one car; ``auto`` is Progress where the track is known."""
     if track is not None and settings.kind != "segments":
-        return Progress(track, settings.per_metre, settings.crash)
+        return Progress(settings.per_metre, settings.crash, settings.stuck)
     return Segments()
 
 
-def gained_metres(track: Track, before: CarState, after: CarState) -> float:
+def gained_metres(track: Track | None, before: CarState, after: CarState) -> float:
     """Metres along the centre line from ``before`` to ``after``, the short way round; backwards negative.
 
-    0 where no car can have driven so far in that time: it was put elsewhere, and the word of it is under way.
+    0 for a car that was put elsewhere, which is also taken to be so where no car can have driven so far in
+    that time and the word of its return is still under way. Without a track, the straight distance, negative
+    when the car faces backwards.
     """
-    if math.dist(before.position, after.position) > FASTEST * max(after.time - before.time, 0.0):
+    metres = math.dist(before.position, after.position)
+    if after.returns != before.returns or metres > FASTEST * max(after.time - before.time, 0.0):
         return 0.0
+    if track is None:
+        return metres if after.track_angle < 90.0 else -metres
     start = track.distance(before.position)
     return track.signed_gain(start, track.distance(after.position, near=start))
 

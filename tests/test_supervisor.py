@@ -1,0 +1,164 @@
+"""The supervisor with real processes that die, hang, refuse and obey."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from processes.launch import Run
+from processes.supervisor import Outcome, State, Supervisor
+from processes.table import Channel, Process
+from robo import config
+from tests.children import notes
+
+LIMIT_SECONDS = 30.0
+QUICK = {
+    "ready_seconds": 2.0,
+    "heartbeat_seconds": 1.0,
+    "backoff_seconds": 0.02,
+    "backoff_max_seconds": 0.1,
+    "stop_seconds": 3.0,
+}
+
+
+def child(name: str, *after: str, together: tuple[str, ...] = ()) -> Process:
+    return Process(name, "tests.children", after=after, together=together)
+
+
+class Supervised:
+    """A supervisor over some rows, and what it said."""
+
+    def __init__(self, folder: Path, *rows: Process, channels: tuple[Channel, ...] = ()) -> None:
+        (folder / "logs").mkdir()
+        loaded = config.load()
+        loaded = msgspec.structs.replace(
+            loaded, supervision=msgspec.structs.replace(loaded.supervision, **QUICK)
+        )
+        self.said: list[str] = []
+        run = Run("test", folder, loaded, "unix:///nowhere", [])
+        self.supervisor = Supervisor(run, list(rows), list(channels), lambda _: True, self.said.append)
+
+    def run(self, until: Callable[[], bool]) -> Outcome:
+        """Run until something is true, for LIMIT_SECONDS at most."""
+        give_up = time.monotonic() + LIMIT_SECONDS
+        return self.supervisor.run(lambda: not until() and time.monotonic() < give_up)
+
+    def pids(self) -> dict[str, int | None]:
+        return {name: health.pid for name, health in self.supervisor.health().items()}
+
+    def kill_and_wait(self, name: str, number: int) -> tuple[dict[str, int | None], dict[str, int | None]]:
+        """Kill a process when all run, and run until all do again; the process ids before and after."""
+        seen: list[dict[str, int | None]] = []
+
+        def until() -> bool:
+            if self.all_running():
+                if not seen:
+                    os.kill(self.pids()[name], number)
+                if not seen or self.pids()[name] != seen[0][name]:
+                    seen.append(self.pids())
+            return len(seen) == 2
+
+        assert self.run(until) == Outcome(0, "")
+        return seen[0], seen[1]
+
+    def state(self, name: str) -> str:
+        return self.supervisor.health()[name].state
+
+    def pid(self, name: str) -> int | None:
+        return self.supervisor.health()[name].pid
+
+    def all_running(self) -> bool:
+        healths = self.supervisor.health().values()
+        return all(health.state == State.RUNNING.value and health.pid for health in healths)
+
+
+def test_processes_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
+    first = child("obedient1")
+    other = Process("obedient2", "tests.children.__init__", after=("obedient1",))
+    last = child("obedient3", "obedient2")
+    supervised = Supervised(tmp_path, first, other, last)
+    assert supervised.run(supervised.all_running) == Outcome(0, "")
+    names = ["obedient1", "obedient2", "obedient3"]
+    assert notes(tmp_path) == [f"start {name}" for name in names] + [f"stop {name}" for name in names[::-1]]
+    assert [health.state for health in supervised.supervisor.health().values()] == ["stopped"] * 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_killed_process_comes_back_and_its_neighbour_is_left_alone(tmp_path: Path, number: int) -> None:
+    supervised = Supervised(tmp_path, child("obedient1"), child("obedient2"))
+    before, after = supervised.kill_and_wait("obedient1", number)
+    assert after["obedient2"] == before["obedient2"]
+    assert supervised.supervisor.health()["obedient1"].restarts == 1
+    assert signal.Signals(number).name in supervised.said[0]
+
+
+def test_crash_loop_is_fatal_and_names_the_cause(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("obedient1"), child("crashing1"))
+    outcome = supervised.run(lambda: False)
+    assert outcome.exit_code == 1
+    assert "crashing1 ended 5 times" in outcome.cause
+    assert "RuntimeError: broken on purpose" in outcome.cause
+    assert notes(tmp_path)[-1] == "stop obedient1"
+    assert supervised.state("crashing1") == "fatal"
+
+
+def test_bad_input_found_by_a_process_is_not_tried_again(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("refusing1"))
+    assert supervised.run(lambda: False) == Outcome(2, "track: not to my taste; choose another")
+    assert notes(tmp_path) == ["start refusing1"]
+
+
+@pytest.mark.parametrize(("kind", "why"), [("silent", "no sign of life"), ("unready", "was not ready")])
+def test_process_that_hangs_is_killed_and_started_again(tmp_path: Path, kind: str, why: str) -> None:
+    supervised = Supervised(tmp_path, child(f"{kind}1"))
+    assert supervised.run(lambda: notes(tmp_path).count(f"start {kind}1") == 2).exit_code == 0
+    assert why in supervised.said[0]
+
+
+def test_process_that_ignores_the_stop_is_killed(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("stubborn1"), child("obedient1"))
+    began: list[float] = []
+
+    def until() -> bool:
+        if supervised.all_running():
+            began.append(time.monotonic())
+        return bool(began)
+
+    supervised.run(until)
+    assert time.monotonic() - began[0] < QUICK["stop_seconds"] + 1.0
+    assert supervised.pid("stubborn1") is None
+
+
+def test_sharers_of_a_queue_are_restarted_together_with_a_new_one(tmp_path: Path) -> None:
+    queue = Channel("experience", "queue", ("obedient2",), ("obedient1",), 4, 0, "", 1.0)
+    rows = (child("obedient1", together=("obedient2",)), child("obedient2"), child("obedient3"))
+    supervised = Supervised(tmp_path, *rows, channels=(queue,))
+    before = supervised.supervisor._channels["experience"]
+    pids, pids_after = supervised.kill_and_wait("obedient1", signal.SIGKILL)
+    assert pids_after["obedient2"] != pids["obedient2"]
+    assert pids_after["obedient3"] == pids["obedient3"]
+    assert supervised.supervisor._channels["experience"] is not before
+
+
+def test_a_signal_stops_the_run_and_a_second_one_hurries_it(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("stubborn1"))
+    sent: list[float] = []
+
+    def until() -> bool:
+        if supervised.all_running() and not sent:
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return False
+
+    assert supervised.run(until) == Outcome(0, "")
+    assert time.monotonic() - sent[0] < 2.0
+    assert supervised.pid("stubborn1") is None
+    assert supervised.said == ["stopping; once more to hurry"]
