@@ -58,11 +58,11 @@ class Supervised:
         seen: list[dict[str, int | None]] = []
 
         def until() -> bool:
-            if self.all_running():
-                if not seen:
-                    os.kill(self.pids()[name], number)
-                if not seen or self.pids()[name] != seen[0][name]:
-                    seen.append(self.pids())
+            pids = self.pids()
+            if self.all_running() and all(pids.values()) and (not seen or pids[name] != seen[0][name]):
+                seen.append(pids)
+                if len(seen) == 1:
+                    os.kill(pids[name], number)
             return len(seen) == 2
 
         assert self.run(until) == Outcome(0, "")
