@@ -7,7 +7,10 @@ from pathlib import Path
 from processes.launch import Context
 from robo import log
 from robo.config import Config
+from robo.config import Simulator as Settings
 from robo.protocol.spectator import RaceParameters
+from robo.simulation.race import Race
+from robo.simulation.records import prepare_results
 from robo.simulation.server import Server
 from robo.simulation.track import Track
 from robo.simulation.world import World
@@ -30,18 +33,17 @@ def main(context: Context) -> None:
 def open_server(config: Config) -> Server:
     """A server, listening, for the world that the config describes.
 
-    Raises UserError on a bad track file, or an address that can't be listened at.
+    Raises UserError on a bad track file, an address that can't be listened at, or a race log or results file
+    that can't be written.
     """
     settings = config.simulator
     track = Track.load(Path(config.track))
     world = World(track, settings.segments, settings.segments_between_cars, config.seed)
-    parameters = RaceParameters(
-        timestamp=0.0,
-        num_segments=settings.segments,
-        num_segments_between_cars=settings.segments_between_cars,
-        track=track.name,
-        mode="development",
-    )
+    parameters = race_parameters(settings, track.name)
+    racing = settings.mode == "race"
+    results_file = Path(settings.race.results_file) if racing and settings.race.results_file else None
+    if results_file:
+        prepare_results(results_file)
     return Server(
         world,
         (settings.bind, settings.car_port),
@@ -49,4 +51,25 @@ def open_server(config: Config) -> Server:
         settings.clock,
         settings.answer_limit_s,
         parameters=parameters,
+        session=Race(parameters, track.length, world.laps) if racing else None,
+        race_log=Path(settings.race_log) if settings.race_log else None,
+        results_file=results_file,
+    )
+
+
+def race_parameters(settings: Settings, track: str) -> RaceParameters:
+    """What spectators are told first."""
+    race = settings.race
+    return RaceParameters(
+        timestamp=0.0,
+        num_segments=settings.segments,
+        lap_count=race.lap_count,
+        num_segments_between_cars=settings.segments_between_cars,
+        auto_start_qualifying_seconds=race.auto_start_qualifying_seconds,
+        qualifying_duration_seconds=race.qualifying_seconds,
+        auto_start_race_seconds=race.auto_start_race_seconds,
+        race_timeout_seconds=race.timeout_seconds,
+        race_timeout_after_winner_seconds=race.timeout_after_winner_seconds,
+        track=track,
+        mode=settings.mode,
     )

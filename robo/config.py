@@ -34,6 +34,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every section has in common: immutable, and no key that is not declared."""
 
 
+class Race(Settings):
+    """The rules of a race in the embedded simulator."""
+
+    lap_count: Count
+    auto_start_qualifying_seconds: Count
+    qualifying_seconds: Count
+    auto_start_race_seconds: Count
+    timeout_seconds: Count
+    timeout_after_winner_seconds: Count
+    results_file: str
+
+
 class Simulator(Settings):
     """The simulator that the cars drive in: the embedded one (host empty) or one that runs elsewhere."""
 
@@ -45,6 +57,9 @@ class Simulator(Settings):
     answer_limit_s: Positive
     segments: Annotated[int, msgspec.Meta(ge=3, le=1000)]  # of 2, the next one is also the one before
     segments_between_cars: NonNegativeInt
+    mode: Literal["development", "race"]
+    race_log: str
+    race: Race
 
     @property
     def embedded(self) -> bool:

@@ -8,6 +8,7 @@ import sys
 
 from processes.simulator import open_server
 from robo import config
+from robo.simulation.counters import Counters
 from scripts.command import guarded
 
 OPTIONS = {
@@ -19,6 +20,12 @@ OPTIONS = {
         "simulator.clock",
         "CLOCK",
         "lockstep: next frame when every car has answered; realtime: 60/s",
+    ),
+    "--mode": ("simulator.mode", "MODE", "development: free practice; race: lobby, qualifying, grid, race"),
+    "--race-log": (
+        "simulator.race_log",
+        "FILE",
+        "write the spectator stream to a file, for make replay_race",
     ),
     "--seed": ("seed", "N", "of where cars are put back on the track"),
 }
@@ -51,11 +58,20 @@ def main() -> int:
         print(
             f"listening: cars on {_text(server.car_address)}, "
             f"spectators on {_text(server.spectator_address)}, "
-            f"track {settings.track}, clock {settings.simulator.clock}; Ctrl-C stops",
+            f"track {settings.track}, clock {settings.simulator.clock}, mode {settings.simulator.mode}; "
+            "Ctrl-C stops",
             flush=True,
         )
         server.run(lambda: bool(stopped))
+    _warn(server.counters)
     return 0
+
+
+def _warn(counters: Counters) -> None:
+    """Say what the disk did not take."""
+    for count, what in ((counters.lost_log_lines, "race log lines"), (counters.lost_results, "results")):
+        if count:
+            print(f"warning: {count} {what} could not be written", file=sys.stderr)
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -24,6 +24,7 @@ from robo.protocol import spectator as wire
 from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
 from robo.protocol.lines import LINE_LIMIT, LineDecoder
 from robo.simulation import server as server_module
+from robo.simulation import spectators as spectators_module
 from robo.simulation.clocks import MAX_LAG_FRAMES, Lockstep, Realtime
 from robo.simulation.connection import Connection
 from robo.simulation.counters import Counters
@@ -636,7 +637,7 @@ def test_spectators_commands_are_taken_and_anything_else_ends_the_stream() -> No
 
 
 def test_a_spectator_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "SPECTATOR_BACKLOG", 1 << 18)
+    monkeypatch.setattr(spectators_module, "BACKLOG", 1 << 18)
     world = ScriptedWorld({frame: [Crashed("ada")] * 500 for frame in range(1, 2000)})
     with serving(world) as server:
         deaf, good = Spectator(server, receive_buffer=4096), Spectator(server)

@@ -29,3 +29,7 @@ class Counters:
     """Spectators dropped because they did not read."""
     unruly_spectators: int = 0
     """Spectators dropped because they sent something that is not a command."""
+    lost_log_lines: int = 0
+    """Lines of the race log that the disk did not take."""
+    lost_results: int = 0
+    """Results of races that the disk did not take."""

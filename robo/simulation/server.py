@@ -7,13 +7,13 @@ of ``robo.protocol.spectator``. Nothing that a peer sends, or fails to read, dis
 from __future__ import annotations
 
 import contextlib
-import math
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -26,14 +26,15 @@ from robo.simulation.clocks import Clock, Lockstep, Realtime
 from robo.simulation.connection import Connection
 from robo.simulation.counters import Counters
 from robo.simulation.png import PngEncoder
+from robo.simulation.records import RaceLog, write_results
+from robo.simulation.session import Enter, FreePractice, Leave, Motors, Order, Place, Retire, Save, Session
+from robo.simulation.spectators import Spectators
 from robo.simulation.world import Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
 
 Address = tuple[str, int]
 
 WAKE_SECONDS = 0.2
 """How long ``Server.run`` takes at most to see that it should stop."""
-SPECTATOR_BACKLOG = 4 << 20
-"""Bytes that a slow spectator may fall behind before it is dropped."""
 MAX_CONNECTIONS = 256
 PNG_LEVEL_LOCAL, PNG_LEVEL_REMOTE = 0, 1
 """zlib levels: 31 KB a frame in 15 us, or under 1 KB in 20 us, where loopback makes no difference of it."""
@@ -41,7 +42,7 @@ PNG_LEVEL_LOCAL, PNG_LEVEL_REMOTE = 0, 1
 
 @dataclass(slots=True)
 class _Car:
-    """A car on track."""
+    """A car that has logged in."""
 
     connection: Connection
     login: Login
@@ -51,6 +52,8 @@ class _Car:
     """Whether a line has come since the last frame was sent; the login is one."""
     braking: bool = False
     """Whether brake was set after throttle, which is then 0."""
+    heeded: bool = True
+    """Whether its commands are carried out."""
 
 
 class Server:
@@ -65,12 +68,15 @@ class Server:
         answer_limit_s: float = 0.5,
         *,
         parameters: wire.RaceParameters | None = None,
+        session: Session | None = None,
+        race_log: Path | None = None,
+        results_file: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Listen at both addresses; port 0 means any free one. ``parameters`` is what spectators get first.
 
-        ``car_address`` and ``spectator_address`` then tell where. Raises UserError when an address can't be
-        listened at.
+        ``car_address`` and ``spectator_address`` then tell where. ``session``: what the cars meet for, free
+        practice unless given. Raises UserError when an address can't be listened at, or the log not written.
         """
         self.counters = Counters()
         self._world = world
@@ -81,21 +87,29 @@ class Server:
             self._clock = Realtime(self.counters)
         self._monotonic = monotonic
         self._parameters = parameters or wire.RaceParameters(num_segments=30, timestamp=0.0)
+        self._session = session or FreePractice(world.laps)
+        self._results_file = results_file
         self._cars: dict[str, _Car] = {}
-        self._spectators: list[Connection] = []
+        """Those on track, in the order of the world's."""
+        self._waiting: dict[str, _Car] = {}
+        """Those that have logged in and are not on track."""
+        self._spectators = Spectators(self.counters, self._greeting, self._obey, self._close)
         self._connections: set[Connection] = set()
-        self._practice_started = False
         with contextlib.ExitStack() as stack:
             cars = stack.enter_context(_listen(car_address))
             spectators = stack.enter_context(_listen(spectator_address))
             self._selector = stack.enter_context(selectors.DefaultSelector())
+            self._log = stack.enter_context(RaceLog(race_log, self.counters, monotonic)) if race_log else None
             self._resources = stack.pop_all()
         self._selector.register(cars, selectors.EVENT_READ, partial(self._accept, cars, self._greet_car))
         self._selector.register(
-            spectators, selectors.EVENT_READ, partial(self._accept, spectators, self._greet_spectator)
+            spectators, selectors.EVENT_READ, partial(self._accept, spectators, self._spectators.greet)
         )
         self.car_address: Address = cars.getsockname()
         self.spectator_address: Address = spectators.getsockname()
+        if self._log:
+            self._log.write(self._greeting())
+        self._follow(self._session.begin(world.time))
 
     def __enter__(self) -> Server:
         return self
@@ -120,7 +134,7 @@ class Server:
     # Frames
 
     def _wait(self) -> float:
-        return self._clock.wait(self._monotonic(), len(self._cars))
+        return self._clock.wait(self._monotonic(), len(self._cars) or self._session.waiting)
 
     def _handle_input(self, timeout: float) -> None:
         for key, events in self._selector.select(timeout):
@@ -130,8 +144,11 @@ class Server:
         """One frame. Spectators are told first: whoever gets a picture can know the state that it shows."""
         events = self._world.step()
         self.counters.frames += 1
-        if self._cars and self._spectators:
-            self._publish(*self._news(events), self._game_status())
+        told = list(self._news(events)) if self._is_watched else []
+        told += self._carried_out(self._session.stepped(events, self._world.time))
+        if self._cars and self._is_watched:
+            told.append(self._game_status())
+        self._publish(*told)
         sent = []
         for name, car in self._cars.items():
             # A car that answers but does not read gets no more: one frame is all that is kept for it.
@@ -179,7 +196,7 @@ class Server:
         if not lines:
             return
         login = parse_login(lines[0])
-        if login is None or login.name in self._cars:
+        if login is None or login.name in self._cars or login.name in self._waiting:
             self.counters.refused_logins += 1
             self._close(connection)
             return
@@ -193,16 +210,9 @@ class Server:
             wire.CarInfo(login.name, team_id=login.team, color=login.color, timestamp=now),
             PngEncoder(width, width * 80 // 128, level),
         )
-        self._world.add_car(login.name)
-        self._cars[login.name] = car
+        self._waiting[login.name] = car
         connection.on_lines = partial(self._hear, car)
-        if not self._practice_started:
-            self._practice_started = True
-            self._publish(wire.FreePracticeStart(timestamp=now))
-        self._publish(
-            wire.CarConnected(car.info, timestamp=now),
-            wire.CarAdded(car.info, timestamp=now),
-        )
+        self._follow(self._session.joined(car.info, now))
         self._hear(car, lines[1:])
 
     def _hear(self, car: _Car, lines: list[bytes] | None) -> None:
@@ -213,9 +223,11 @@ class Server:
         self.counters.overlong_lines += car.connection.take_overlong()
         if not lines:
             return
-        name = car.login.name
-        self._world.hear(name)
         car.ready = True
+        name = car.login.name
+        if name not in self._cars:
+            return
+        self._world.hear(name)
         self._clock.answered(name)
         for line in lines:
             self._carry_out(car, line)
@@ -224,6 +236,8 @@ class Server:
         command = parse_command(line)
         if command is None:
             self.counters.malformed_lines += 1
+            return
+        if not car.heeded:
             return
         name, value = car.login.name, command.value
         if command.action == "reverse":
@@ -245,48 +259,74 @@ class Server:
         name = car.login.name
         self._close(car.connection)
         self._clock.answered(name)
-        self._world.remove_car(name)
-        del self._cars[name]
-        now = self._world.time
-        self._publish(
-            wire.CarRemoved(car.info, timestamp=now),
-            wire.CarDisconnected(car.info, timestamp=now),
-        )
+        self._follow(self._session.left(name, self._world.time))
+        del self._waiting[name]
+
+    # What the session wants
+
+    def _follow(self, orders: Iterable[Order]) -> None:
+        """Carry out what the session wants, and tell the spectators."""
+        self._publish(*self._carried_out(orders))
+
+    def _carried_out(self, orders: Iterable[Order]) -> list[wire.Message]:
+        """Do what these orders say; what is left of them is to be published."""
+        messages: list[wire.Message] = []
+        for order in orders:
+            if isinstance(order, wire.Message):
+                messages.append(order)
+            else:
+                self._do(order)
+        return messages
+
+    def _do(self, order: Order) -> None:
+        world = self._world
+        if isinstance(order, Enter):
+            world.add_car(order.car)
+            if order.distance is not None:
+                world.place(order.car, order.distance)
+            car = self._cars[order.car] = self._waiting.pop(order.car)
+            car.heeded, car.braking = True, False
+        elif isinstance(order, Leave):
+            world.remove_car(order.car)
+            self._clock.answered(order.car)
+            self._waiting[order.car] = self._cars.pop(order.car)
+        elif isinstance(order, Place):
+            world.place(order.car, order.distance)
+        elif isinstance(order, Retire):
+            self._cars[order.car].heeded = False
+            world.command(order.car, throttle=0.0)
+        elif isinstance(order, Motors):
+            world.motors = order.on
+        elif isinstance(order, Save) and self._results_file:
+            write_results(self._results_file, order.results, self.counters)
 
     # Spectators
 
-    def _greet_spectator(self, connection: Connection) -> None:
-        connection.on_lines = partial(self._obey, connection)
+    def _greeting(self) -> bytes:
+        """What a new spectator gets first."""
         now = self._world.time
         messages = [
             msgspec.structs.replace(self._parameters, timestamp=now),
             *(wire.CarAdded(car.info, timestamp=now) for car in self._cars.values()),
         ]
-        connection.send(b"".join(map(wire.encode, messages)))
-        self._spectators.append(connection)
+        return b"".join(map(wire.encode, messages))
 
-    def _obey(self, connection: Connection, lines: list[bytes] | None) -> None:
-        """Take a spectator's commands, which free practice has no use for; close on anything else."""
-        if lines is None:
-            self._dismiss(connection)
-        elif connection.take_overlong() or not all(map(wire.decode_command, lines)):
-            self.counters.unruly_spectators += 1
-            self._dismiss(connection)
+    def _obey(self, command: wire.SpectatorCommand) -> None:
+        self._follow(self._session.command(command, self._world.time))
 
-    def _dismiss(self, connection: Connection) -> None:
-        self._spectators.remove(connection)
-        self._close(connection)
+    @property
+    def _is_watched(self) -> bool:
+        """Whether anybody wants to know what happens."""
+        return bool(self._spectators) or self._log is not None
 
     def _publish(self, *messages: wire.Message) -> None:
-        """Send these to every spectator, encoded once; dismiss those that have fallen too far behind."""
-        if not self._spectators:
+        """Send these to every spectator, and to the log, encoded once."""
+        if not messages or not self._is_watched:
             return
         data = b"".join(map(wire.encode, messages))
-        for spectator in self._spectators:
-            spectator.send(data)
-        for spectator in [s for s in self._spectators if s.pending > SPECTATOR_BACKLOG]:
-            self.counters.slow_spectators += 1
-            self._dismiss(spectator)
+        if self._log:
+            self._log.write(data)
+        self._spectators.send(data)
 
     # What spectators are told
 
@@ -299,26 +339,13 @@ class Server:
             if isinstance(event, SegmentCrossed):
                 crossings += event.in_order
             elif isinstance(event, LapCompleted):
-                yield self._laps(event.car, now)
+                yield self._session.lap(event.car, now)
             elif isinstance(event, Crashed):
                 yield wire.CarCrashed(info, timestamp=now)
             elif isinstance(event, Returned):
                 yield wire.CarReturnedToTrack(info, timestamp=now)
         if crossings:
-            laps = [self._laps(name, now) for name in self._cars]
-            laps.sort(key=lambda lap: lap.best_lap or math.inf)
-            yield from [wire.CurrentStandings(laps, qualifying=True, timestamp=now)] * crossings
-
-    def _laps(self, name: str, now: float) -> wire.LapCompleted:
-        laps = self._world.laps(name)
-        return wire.LapCompleted(
-            self._cars[name].info,
-            laps.lap_count,
-            _or_zero(laps.last_lap),
-            _or_zero(laps.best_lap),
-            _or_zero(laps.total_time),
-            timestamp=now,
-        )
+            yield from [self._session.standings(now)] * crossings
 
     def _game_status(self) -> wire.GameStatus:
         return wire.GameStatus(
@@ -336,11 +363,6 @@ class Server:
             status.track_angle,
             status.track_segment,
         )
-
-
-def _or_zero(seconds: float) -> float:
-    """On the wire, a time that is not known yet is 0."""
-    return seconds if math.isfinite(seconds) else 0.0
 
 
 def _listen(address: Address) -> socket.socket:

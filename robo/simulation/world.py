@@ -76,6 +76,7 @@ class _Car:
     state: NDArray[np.float64]
     memory: NDArray[np.int64]
     random: np.random.Generator
+    start: float
     distance: float
     laps: Laps
     heard: int
@@ -101,6 +102,8 @@ class World:
         self.segments = segments
         self.segments_between_cars = segments_between_cars
         self.frame = 0
+        self.motors = True
+        """Whether the cars' throttles and brakes do anything."""
         self._seed = seed
         self._joined = 0
         self._cars: dict[str, _Car] = {}
@@ -133,16 +136,23 @@ class World:
             state=np.zeros(physics.STATE_SIZE),
             memory=np.zeros(physics.MEMORY_SIZE, np.int64),
             random=np.random.default_rng((self._seed, self._joined)),
+            start=(length - behind) % length,
             distance=0.0,
             laps=Laps(self.segments, length),
             heard=self.frame,
         )
-        self._place(car, (length - behind) % length)
+        self._place(car, car.start)
         self._cars[name] = car
 
     def remove_car(self, name: str) -> None:
         """Take a car off the track. Raises KeyError if there is none of that name, as every method does."""
         del self._cars[name]
+
+    def place(self, name: str, distance: float | None = None) -> None:
+        """Put a car elsewhere, at rest, its laps begun anew; None: back to its free practice place."""
+        car = self._cars[name]
+        car.laps = Laps(self.segments, self.track.length)
+        self._place(car, car.start if distance is None else distance % self.track.length)
 
     def hear(self, name: str) -> None:
         """Note that a line of this car arrived."""
@@ -208,9 +218,11 @@ class World:
             turn = 0.0
         else:
             turn = car.turn
-        happened, distance = physics.drive(
-            car.state, car.memory, self._line, steps, car.throttle, car.brake, turn
-        )
+        throttle, brake = car.throttle, car.brake
+        if not self.motors:
+            throttle = brake = 0.0
+            car.memory[physics.MOVED] = 0  # nobody is to be returned for standing still
+        happened, distance = physics.drive(car.state, car.memory, self._line, steps, throttle, brake, turn)
         gain = self.track.signed_gain(car.distance, distance)
         for segment, in_order, lap in car.laps.move(car.distance, gain, self.time, 1 / FRAMES_PER_SECOND):
             events.append(SegmentCrossed(car.name, segment, in_order))
