@@ -55,3 +55,8 @@ clean: ## remove .venv and caches; runs/ is kept
 	@rm -rf $(VENV) .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'runs/ is kept; remove what you no longer need there by hand'
+
+LOG ?=
+.PHONY: replay_race
+replay_race: setup ## stream a race log on port 11001 (LOG=race.log ARGS="--speed 4 --loop")
+	@exec $(PYTHON) -m scripts.replay_race "$(LOG)" $(ARGS)

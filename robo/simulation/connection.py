@@ -1,4 +1,4 @@
-"""A non-blocking TCP connection that receives lines and sends bytes."""
+"""Non-blocking TCP: a listener, and a connection that receives lines and sends bytes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import selectors
 import socket
 from collections.abc import Callable
 
+from robo.errors import UserError
 from robo.protocol.lines import LineDecoder
 
+Address = tuple[str, int]
+
 _READ_BYTES = 16384
+_BACKLOG = 256
+"""Connections that may wait to be accepted."""
 
 
 class Connection:
@@ -96,3 +101,18 @@ class Connection:
             return 0
         except OSError:
             return len(data)
+
+
+def listen(address: Address) -> socket.socket:
+    """A non-blocking listening socket. Raises UserError when the address is taken, or not this machine's."""
+    host, port = address
+    try:
+        listener = socket.create_server(address, backlog=_BACKLOG)  # sets SO_REUSEADDR
+    except (OSError, OverflowError) as error:
+        reason, *_ = (getattr(error, "strerror", None) or str(error)).split(" (")
+        raise UserError(
+            f"can't listen on {host}:{port}: {reason}; "
+            "choose another address, or end the program that uses this one"
+        ) from None
+    listener.setblocking(False)
+    return listener

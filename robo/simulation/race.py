@@ -231,7 +231,7 @@ class Race:
         return orders + self._end_without_drivers(now)
 
     def _let_finish(self, cars: list[str], now: float) -> list[Order]:
-        """Of these, which have just completed a lap, finish those that have driven all or follow the winner."""
+        """Of these, who have just completed a lap, finish whoever has driven all or follows the winner."""
         orders: list[Order] = []
         entries = [self._field[name] for name in cars if self._field[name].driving]
         self._refresh(entries, now)

@@ -19,7 +19,7 @@ from robo.simulation.counters import Counters
 
 FLUSH_BYTES = 1 << 16
 FLUSH_SECONDS = 1.0
-"""The log is written when this much has gathered, or this long after it last was."""
+"""The log is written when this much has gathered, and this long after it last was."""
 
 
 class RaceLog:
@@ -37,6 +37,8 @@ class RaceLog:
         self._counters = counters
         self._monotonic = monotonic
         self._buffer = bytearray()
+        self._cut = False
+        """Whether the file ends in the middle of a line."""
         self._flush_at = monotonic() + FLUSH_SECONDS
 
     def __enter__(self) -> RaceLog:
@@ -50,24 +52,29 @@ class RaceLog:
     def write(self, lines: bytes) -> None:
         """Take whole lines."""
         self._buffer += lines
-        if len(self._buffer) >= FLUSH_BYTES or self._monotonic() >= self._flush_at:
+        if len(self._buffer) >= FLUSH_BYTES:
+            self.flush()
+
+    def tend(self) -> None:
+        """Write what has waited for long; to be called now and then, whether or not there are lines."""
+        if self._monotonic() >= self._flush_at:
             self.flush()
 
     def flush(self) -> None:
         """Write what has gathered, or count it as lost."""
         self._flush_at = self._monotonic() + FLUSH_SECONDS
         buffer = self._buffer
-        whole = True
         try:
+            if self._cut and buffer:
+                self._file.write(b"\n")
+                self._cut = False
             while buffer:
                 written = self._file.write(buffer)
-                whole = buffer[written - 1] == ord("\n")
+                self._cut = buffer[written - 1] != ord("\n")
                 del buffer[:written]
         except OSError:
             self._counters.lost_log_lines += buffer.count(b"\n")
             buffer.clear()
-            if not whole:
-                buffer += b"\n"  # ends the line that was cut, before the next one
 
 
 def prepare_results(path: Path) -> None:

@@ -19,19 +19,16 @@ from typing import Literal
 import cv2
 import msgspec
 
-from robo.errors import UserError
 from robo.protocol import spectator as wire
 from robo.protocol.car import Login, frame_message, parse_command, parse_login
 from robo.simulation.clocks import Clock, Lockstep, Realtime
-from robo.simulation.connection import Connection
+from robo.simulation.connection import Address, Connection, listen
 from robo.simulation.counters import Counters
 from robo.simulation.png import PngEncoder
 from robo.simulation.records import RaceLog, write_results
 from robo.simulation.session import Enter, FreePractice, Leave, Motors, Order, Place, Retire, Save, Session
 from robo.simulation.spectators import Spectators
 from robo.simulation.world import Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
-
-Address = tuple[str, int]
 
 WAKE_SECONDS = 0.2
 """How long ``Server.run`` takes at most to see that it should stop."""
@@ -96,8 +93,8 @@ class Server:
         self._spectators = Spectators(self.counters, self._greeting, self._obey, self._close)
         self._connections: set[Connection] = set()
         with contextlib.ExitStack() as stack:
-            cars = stack.enter_context(_listen(car_address))
-            spectators = stack.enter_context(_listen(spectator_address))
+            cars = stack.enter_context(listen(car_address))
+            spectators = stack.enter_context(listen(spectator_address))
             self._selector = stack.enter_context(selectors.DefaultSelector())
             self._log = stack.enter_context(RaceLog(race_log, self.counters, monotonic)) if race_log else None
             self._resources = stack.pop_all()
@@ -130,6 +127,8 @@ class Server:
             self._handle_input(min(self._wait(), WAKE_SECONDS))
             if self._wait() <= 0:
                 self._step()
+            if self._log:
+                self._log.tend()
 
     # Frames
 
@@ -363,18 +362,3 @@ class Server:
             status.track_angle,
             status.track_segment,
         )
-
-
-def _listen(address: Address) -> socket.socket:
-    """A non-blocking listening socket. Raises UserError when the address is taken, or not this machine's."""
-    host, port = address
-    try:
-        listener = socket.create_server(address, backlog=MAX_CONNECTIONS)  # sets SO_REUSEADDR
-    except (OSError, OverflowError) as error:
-        reason, *_ = (getattr(error, "strerror", None) or str(error)).split(" (")
-        raise UserError(
-            f"can't listen on {host}:{port}: {reason}; "
-            "choose another address, or end the program that uses this one"
-        ) from None
-    listener.setblocking(False)
-    return listener
