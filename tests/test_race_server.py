@@ -21,8 +21,9 @@ from robo.config import ROOT
 from robo.driving.debug_policy import follow_colors
 from robo.perception.color_mass import color_mass
 from robo.protocol import spectator as wire
-from robo.protocol.car import FrameDecoder, command_line, login_line
+from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
 from robo.protocol.lines import LineDecoder
+from robo.simulation.race import Race
 from robo.simulation.replay_server import ReplayServer
 from robo.simulation.server import Server
 from robo.simulation.track import Track
@@ -210,6 +211,39 @@ def test_a_race_from_the_lobby_to_the_results_and_its_replay(tmp_path: Path, car
         while again.receive():
             pass
     assert again.lines == logged
+
+
+def test_a_name_is_taken_on_track_and_in_the_lobby_and_waiting_cars_come_and_go(cars: list[Car]) -> None:
+    world = World(Track.load(ROOT / "configs" / "tracks" / "esses.json"))
+    rules = wire.RaceParameters(num_segments=30, auto_start_qualifying_seconds=1000, timestamp=0.0)
+    race = Race(rules, world.track.length, world.laps)
+    with running(Server(world, ANY_PORT, ANY_PORT, session=race)) as server:
+        spectator = Spectator(server.spectator_address)
+
+        def refused(name: str) -> bool:
+            with socket.create_connection(server.car_address, PATIENCE) as other:
+                other.sendall(login_line(name, "team", "#000000"))
+                return other.recv(1) == b""
+
+        cars.append(Car(server, "ada", lambda picture: NO_OP))
+        spectator.until(wire.CarConnected)
+        assert refused("ada")
+        spectator.send(wire.ProceedToNextPhase())
+        spectator.until(wire.GameStatus)
+        assert refused("ada")
+        late = Car(server, "late", lambda picture: NO_OP)
+        spectator.until(wire.CarConnected)
+        assert refused("late")
+        late.close()
+        gone = spectator.until(wire.CarDisconnected)
+        assert gone[-1].car.name == "late"
+        assert only(wire.CarRemoved, gone) == []
+        assert late.frames == 0
+        cars[0].close()
+        finished = spectator.until(wire.RaceFinished)  # at once: nobody is left
+        assert [(r.car.name, r.dnf) for r in finished[-1].standings] == [("ada", True)]
+        spectator.until(wire.RaceLobbyInit)
+        assert server.counters.refused_logins == 3
 
 
 class TestCommandsInFreePractice:
