@@ -31,7 +31,7 @@ class Console:
     def show(self, figures: Figures) -> None:
         """Show how the run goes."""
         if self._live is not None:
-            self._live.update(Text(line(figures), no_wrap=True, overflow="ellipsis"))
+            self._live.update(Text(line(figures)))
         elif time.monotonic() - self._printed_at >= PLAIN_SECONDS:
             self._printed_at = time.monotonic()
             self.say(line(figures))
@@ -57,15 +57,20 @@ def line(figures: Figures) -> str:
     else:
         parts.append(figures.waiting_for or "driving")
     if figures.clean_laps:
-        parts.append(f"{figures.clean_laps} clean laps ({figures.clean_laps_in_a_row} in a row)")
+        parts.append(f"{counted(figures.clean_laps, 'clean lap')} ({figures.clean_laps_in_a_row} in a row)")
         parts.append(f"best {figures.best_lap:.2f} s")
     elif figures.laps:
-        parts.append(f"{figures.laps} laps, none clean yet")
+        parts.append(f"{counted(figures.laps, 'lap')}, none clean yet")
     else:
         parts.append("no lap yet")
     if figures.troubles:
         parts.append(", ".join(figures.troubles))
     return "  ".join(parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 lap``, ``2 laps``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _short(number: int) -> str:

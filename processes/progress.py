@@ -60,7 +60,8 @@ class Follower:
         limits, figures = self._limits, self.figures
         steps = figures.progress.env_steps if figures.progress else 0
         if figures.enough_laps_at is not None:
-            return f"{limits.clean_laps} clean laps in a row after {figures.enough_laps_at:.1f} s"
+            laps = "clean lap" if limits.clean_laps == 1 else f"{limits.clean_laps} clean laps in a row"
+            return f"{laps} after {figures.enough_laps_at:.1f} s"
         if limits.env_steps and steps >= limits.env_steps:
             return f"{steps} steps"
         if limits.wall_seconds and figures.wall_seconds >= limits.wall_seconds:
