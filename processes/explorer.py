@@ -23,6 +23,7 @@ from robo.config import Config
 from robo.driving.actor import Actor
 from robo.driving.driver import Driver, EpisodeResult, Seen, Transition
 from robo.driving.experience import Episode, pack
+from robo.driving.laps import Lap
 from robo.driving.policies import Exploring, FollowColors, Greedy, Policy, to_command
 from robo.driving.state import CarState
 from robo.driving.transitions import ACTION_SIZE, observation_size
@@ -145,9 +146,12 @@ class Explorer:
             car.figures = replace(car.figures, late_states=car.figures.late_states + 1)
         else:
             seen = car.driver.observe(observation, state)
-            self._take(car, seen)
+            self._close(car, seen.episode)  # first: its result goes with the weights that drove it
             car.action = self._act(car, seen.vector, observation, begins=seen.begins)
             car.driver.act(car.action)
+            self._command(car)
+            self._keep(car, seen)
+            return
         self._command(car)
 
     def _can_drive(self, car: DrivenCar) -> bool:
@@ -171,27 +175,30 @@ class Explorer:
         self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0))
         car.figures = replace(car.figures, decisions=car.figures.decisions + 1, throttle=throttle, turn=turn)
 
-    def _take(self, car: DrivenCar, seen: Seen) -> None:
-        """Keep what one observation brought."""
-        if seen.transition is not None and not car.evaluates:
+    def _keep(self, car: DrivenCar, seen: Seen) -> None:
+        """Keep the step and the lap that one observation completed."""
+        if seen.transition is not None and self._experience is not None and not car.evaluates:
             self._steps.append(seen.transition)
-            if self._experience is None:
-                self._steps.clear()
-            elif len(self._steps) >= self._config.replay.chunk:
+            if len(self._steps) >= self._config.replay.chunk:
                 self._put(pack(self._steps))
                 self._steps = []
         if seen.lap is not None:
-            figures, row = car.figures, car.driver.laps.clean_in_a_row
-            best = figures.best_lap
-            if seen.lap.clean:
-                best = min(best or seen.lap.seconds, seen.lap.seconds)
-            car.figures = replace(
-                figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + seen.lap.clean, best_lap=best
-            )
-            self._tell_lap(
-                LapRecord(time.time(), car.car.name, car.car.role, seen.lap.seconds, seen.lap.clean, row)
-            )
-        self._close(car, seen.episode)
+            self._keep_lap(car, seen.lap)
+
+    def _keep_lap(self, car: DrivenCar, lap: Lap) -> None:
+        figures, row = car.figures, car.driver.laps.clean_in_a_row
+        best = figures.best_lap
+        if lap.clean:
+            best = min(best or lap.seconds, lap.seconds)
+        car.figures = replace(
+            figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + lap.clean, best_lap=best
+        )
+        log.get().info("lap", car=car.car.name, seconds=round(lap.seconds, 3), clean=lap.clean)
+        record = LapRecord(time.time(), car.car.name, car.car.role, lap.seconds, lap.clean, row)
+        try:
+            self._cache.add_lap(record)
+        except Lost as error:
+            log.get().warning("lap not cached", error=str(error))
 
     def _close(self, car: DrivenCar, result: EpisodeResult | None) -> None:
         """Report an episode that ended, if one did."""
@@ -220,13 +227,6 @@ class Explorer:
             self._experience.put_nowait(message)
         except queue.Full:
             log.get().warning("experience lost at the end: the learner's queue is full")
-
-    def _tell_lap(self, lap: LapRecord) -> None:
-        log.get().info("lap", car=lap.car, seconds=round(lap.seconds, 3), clean=lap.clean)
-        try:
-            self._cache.add_lap(lap)
-        except Lost as error:
-            log.get().warning("lap not cached", error=str(error))
 
     def _wait_out(self, error: Lost) -> None:
         """No car states: end the episodes, and leave the cars to car_reader, which brings them to rest."""
