@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -334,7 +334,16 @@ def _convert(tree: Mapping[str, Any]) -> Config:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`") or "a top-level key"
-        raise UserError(f"{key}: {message}; see configs/base.yml") from None
+        raise UserError(f"{key}: {message}{_choices(key)}; see configs/base.yml") from None
+
+
+def _choices(key: str) -> str:
+    """What may be chosen from, to add to a sentence about a key that takes one of a few words."""
+    type_: Any = Config
+    for part in key.split("."):
+        type_ = get_type_hints(type_).get(part) if isinstance(type_, type) else None
+    words = get_args(type_) if get_origin(type_) is Literal else ()
+    return f", choose one of: {', '.join(words)}" if words else ""
 
 
 def _check(config: Config) -> Config:
