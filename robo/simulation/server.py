@@ -26,7 +26,7 @@ from robo.simulation.clocks import Clock, Lockstep, Realtime
 from robo.simulation.connection import Connection
 from robo.simulation.counters import Counters
 from robo.simulation.png import PngEncoder
-from robo.simulation.world import Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
+from robo.simulation.world import Bumped, Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
 
 Address = tuple[str, int]
 
@@ -302,6 +302,8 @@ class Server:
                 yield self._laps(event.car, now)
             elif isinstance(event, Crashed):
                 yield wire.CarCrashed(info, timestamp=now)
+            elif isinstance(event, Bumped):
+                yield wire.CarBumped(info, self._cars[event.other].info, timestamp=now)
             elif isinstance(event, Returned):
                 yield wire.CarReturnedToTrack(info, timestamp=now)
         if crossings:
