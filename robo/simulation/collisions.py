@@ -6,8 +6,9 @@ farther apart in height than a car is tall, on a bridge and below it, do not mee
 
 Contacts come from the separating axis test and the clipping of the facing edges (C. Ericson, Real-Time
 Collision Detection, chapters 4 and 5; E. Catto, Iterative Dynamics with Temporal Coherence, 2005). Impulses
-are exchanged at one point after another, equal and opposite, each of which keeps momentum and angular
-momentum and can only take energy. What the bodies overlap is then moved apart bit by bit, without speed.
+are exchanged at one point after another, equal and opposite, each of which can only take energy. They act as
+if given before the step that led to the overlap, so that momentum and angular momentum stay what they were.
+Bodies that overlap all the same, put in one place, are moved apart bit by bit, without speed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from robo.simulation.physics import (
+    DT,
     FREE_STEPS,
     HALF_BREADTH,
     HALF_LENGTH,
@@ -113,20 +115,37 @@ def collide(a: Floats, b: Floats) -> bool:
         first, first_depth, second, second_depth = _clip(a, b, normal_x, normal_z, lengthwise)
     total = first_depth + second_depth
     if total > 0.0:
+        back_x, back_z = 0.5 * DT * (a[VX] + b[VX]), 0.5 * DT * (a[VZ] + b[VZ])
+        _move(a, -DT)
+        _move(b, -DT)
+        first_x, first_z = first[0] - back_x, first[1] - back_z
+        second_x, second_z = second[0] - back_x, second[1] - back_z
         # The middle first: bodies that meet squarely must not start to turn.
         share = first_depth / total
-        middle_x = share * first[0] + (1.0 - share) * second[0]
-        middle_z = share * first[1] + (1.0 - share) * second[1]
+        middle_x = share * first_x + (1.0 - share) * second_x
+        middle_z = share * first_z + (1.0 - share) * second_z
+        before = _speed(a, b, middle_x, middle_z, normal_x, normal_z)
         _exchange(a, b, middle_x, middle_z, normal_x, normal_z)
         if first_depth > 0.0 and second_depth > 0.0:
-            _exchange(a, b, first[0], first[1], normal_x, normal_z)
-            _exchange(a, b, second[0], second[1], normal_x, normal_z)
+            _exchange(a, b, first_x, first_z, normal_x, normal_z)
+            _exchange(a, b, second_x, second_z, normal_x, normal_z)
+        overlap -= DT * (_speed(a, b, middle_x, middle_z, normal_x, normal_z) - before)
+        _move(a, DT)
+        _move(b, DT)
     apart = 0.5 * min(APART_SHARE * max(overlap - OVERLAP_LEFT, 0.0), APART_MOST)
     a[X] -= apart * normal_x
     a[Z] -= apart * normal_z
     b[X] += apart * normal_x
     b[Z] += apart * normal_z
     return True
+
+
+@njit(cache=True)
+def _move(body: Floats, seconds: float) -> None:
+    """Where the body is so much later at its present speed."""
+    body[X] += seconds * body[VX]
+    body[Z] += seconds * body[VZ]
+    body[YAW] += seconds * body[YAW_RATE]
 
 
 @njit(cache=True)
