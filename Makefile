@@ -9,7 +9,7 @@ export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
-	test lint format bench_time_to_lap clean
+	test lint format bench_time_to_lap bench_simulator clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -55,3 +55,6 @@ clean: ## remove .venv and caches; runs/ is kept
 	@rm -rf $(VENV) .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'runs/ is kept; remove what you no longer need there by hand'
+
+bench_simulator: setup ## measure the embedded simulator's speed and steadiness; prints one JSON line
+	@exec $(PYTHON) -m scripts.bench_simulator $(ARGS)

@@ -61,6 +61,8 @@ class Camera:
         self._depths = depth
         self._edge = np.array((edge, math.tan(FIELD_OF_VIEW / 2)))
         self._nearness = np.empty((height, width), np.float32)
+        # The first call loads what draws cars, which takes milliseconds: now, rather than when one is seen.
+        self.draw_cars(np.empty(self._shape, np.uint8), 0, np.zeros((1, 3)))
 
     def picture(self, x: float, z: float, yaw: float) -> Bytes:
         """What the camera of a car at x, z (metres) and yaw (radians) sees."""
