@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from robo.config import ROOT
 from robo.simulation.boxes import draw_box, find_bounds
 from robo.simulation.camera import CAR_SHADES
+from robo.simulation.ground import Ground
 from robo.simulation.physics import X, Z
 from robo.simulation.track import Track
 from robo.simulation.world import World
@@ -19,6 +21,15 @@ HEIGHT, WIDTH = 30, 48
 EDGE = np.array([0.7, 0.45])
 SHADES = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3]], np.uint8)
 HALVES = np.array([0.3, 0.2, 0.5])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def painted_once() -> Iterator[None]:
+    """Painting the ground takes longer than most of these tests."""
+    ground = World(TRACK)._ground
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ground, "paint", lambda line, length: ground)
+        yield
 
 
 def rotation(random: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,12 +12,22 @@ from robo.config import ROOT
 from robo.errors import UserError
 from robo.simulation import physics
 from robo.simulation.collisions import BODY_HEIGHT, REACH, collide, collide_all, find_near
+from robo.simulation.ground import Ground
 from robo.simulation.physics import DT, HALF_BREADTH, HALF_LENGTH, MASS, SPIN, YAW_INERTIA
 from robo.simulation.track import Track
 from robo.simulation.world import Bumped, Event, Returned, World
 
 TRACK = Track.load(ROOT / "configs" / "tracks" / "esses.json")
 EVERY_TRACK = sorted((ROOT / "configs" / "tracks").glob("*.json"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def painted_once() -> Iterator[None]:
+    """Painting the ground takes longer than most of these tests."""
+    ground = World(TRACK)._ground
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ground, "paint", lambda line, length: ground)
+        yield
 
 
 def body(x: float, z: float, yaw: float, *, vx: float = 0.0, vz: float = 0.0) -> np.ndarray:
