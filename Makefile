@@ -5,11 +5,12 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 RUN ?=
 ARGS ?=
+LOG ?=
 export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
-	test lint format bench_time_to_lap clean
+	test lint format bench_time_to_lap bench_simulator replay_race clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -56,7 +57,8 @@ clean: ## remove .venv and caches; runs/ is kept
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'runs/ is kept; remove what you no longer need there by hand'
 
-LOG ?=
-.PHONY: replay_race
 replay_race: setup ## stream a race log on port 11001 (LOG=race.log ARGS="--speed 4 --loop")
 	@exec $(PYTHON) -m scripts.replay_race "$(LOG)" $(ARGS)
+
+bench_simulator: setup ## measure the embedded simulator's speed and steadiness; prints one JSON line
+	@exec $(PYTHON) -m scripts.bench_simulator $(ARGS)

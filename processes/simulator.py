@@ -38,7 +38,9 @@ def open_server(config: Config) -> Server:
     """
     settings = config.simulator
     track = Track.load(Path(config.track))
-    world = World(track, settings.segments, settings.segments_between_cars, config.seed)
+    world = World(
+        track, settings.segments, settings.segments_between_cars, config.seed, ghosts=settings.ghosts
+    )
     parameters = race_parameters(settings, track.name)
     racing = settings.mode == "race"
     results_file = Path(settings.race.results_file) if racing and settings.race.results_file else None

@@ -22,12 +22,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the run's seed (0)")
     parser.add_argument("--max-seconds", type=float, default=600.0, metavar="S", help="give up after S (600)")
     parser.add_argument("--keep", action="store_true", help="keep the run's folder")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
     options = parser.parse_args()
     folder = RunFolder(f"bench-{time.strftime('%Y%m%d-%H%M%S')}")
     run = [sys.executable, "-m", "scripts.train", "configs/ddpg.yml", "--run", folder.name]
     limits = ["--until-clean-laps", "3", "--max-seconds", str(options.max_seconds)]
     sets = [f"simulator.clock={options.clock}", f"seed={options.seed}"]
-    sets += ["simulator.car_port=0", "simulator.spectator_port=0"]
+    sets += ["simulator.car_port=0", "simulator.spectator_port=0", *options.set]
     done = subprocess.run(
         [*run, *limits, *(word for item in sets for word in ("--set", item))], stdout=sys.stderr, check=False
     )

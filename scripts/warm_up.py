@@ -9,11 +9,12 @@ from robo.simulation.world import World
 
 
 def main() -> None:
-    """Drive one frame; numba keeps what it compiled beside the sources."""
+    """Drive one frame with cars that touch; numba keeps what it compiled beside the sources."""
     world = World(Track.load(config.ROOT / config.EMBEDDED_TRACK))
-    world.add_car("warm-up")
+    for number in range(16):  # the last one joins where the first one stands
+        world.add_car(f"warm-up-{number}")
     world.step()
-    color_mass(world.render("warm-up", 128))
+    color_mass(world.render("warm-up-0", 128))
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ def test_a_race_from_the_lobby_to_the_results_and_its_replay(tmp_path: Path, car
     settings = config.load(
         sets=[
             *("simulator.car_port=0", "simulator.spectator_port=0", "simulator.mode=race"),
+            "simulator.ghosts=true",  # the faster car starts behind and has no eye for the other
             f"simulator.race_log={log}",
             f"simulator.race.results_file={results}",
             *("simulator.race.lap_count=1", "simulator.race.auto_start_qualifying_seconds=1000"),

@@ -33,6 +33,7 @@ from robo.simulation.png import PngEncoder
 from robo.simulation.server import Server
 from robo.simulation.track import Track
 from robo.simulation.world import (
+    Bumped,
     CarStatus,
     Crashed,
     Event,
@@ -599,6 +600,16 @@ def test_what_happens_on_track_is_told_in_order() -> None:
             ("ada", -1, 0.0),  # not known yet: 0, as JSON has no NaN
         ]
         assert {m.timestamp for m in told} == {2 / 60, 3 / 60}
+
+
+def test_a_bump_is_told_for_both_cars() -> None:
+    with serving(ScriptedWorld({3: [Bumped("ada", "bob"), Bumped("bob", "ada")]})) as server:
+        spectator = Spectator(server)
+        for car in join(server, "ada", "bob"):
+            car.send(NO_OP)
+        told = [spectator.until(wire.CarBumped)[-1] for _ in range(2)]
+        assert [(bump.car.name, bump.other.name) for bump in told] == [("ada", "bob"), ("bob", "ada")]
+        assert told[0].other.team_id == "team"
 
 
 def test_spectators_are_told_before_cars_get_their_pictures(monkeypatch: pytest.MonkeyPatch) -> None:

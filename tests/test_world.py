@@ -10,7 +10,16 @@ from robo.perception.color_mass import color_mass
 from robo.simulation import physics
 from robo.simulation.laps import Laps
 from robo.simulation.track import Track
-from robo.simulation.world import Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
+from robo.simulation.world import (
+    Bumped,
+    CarStatus,
+    Crashed,
+    Event,
+    LapCompleted,
+    Returned,
+    SegmentCrossed,
+    World,
+)
 
 TRACK = Track.load(ROOT / "configs" / "tracks" / "esses.json")
 
@@ -244,9 +253,12 @@ def test_walls_hold_whatever_a_car_does(world: World) -> None:
             assert not ((inside[:, 0] < 0.08) & (inside[:, 1] < 0.02)).any()
 
 
-def test_the_same_seed_and_commands_give_the_same_trajectory_whatever_others_do() -> None:
-    def trajectory(company: bool) -> list[tuple]:
-        world = World(TRACK, seed=9)
+@pytest.mark.parametrize("ghosts", [False, True])
+def test_the_same_seed_and_commands_give_the_same_trajectory_whatever_others_do(ghosts: bool) -> None:
+    """As long as none of them touches the car."""
+
+    def trajectory(company: bool) -> list[CarStatus]:
+        world = World(TRACK, seed=9, ghosts=ghosts)
         random = np.random.default_rng(1)
         other = np.random.default_rng(2)
         world.add_car("a")
@@ -260,13 +272,18 @@ def test_the_same_seed_and_commands_give_the_same_trajectory_whatever_others_do(
             if frame % 7 == 0:
                 world.command("a", throttle=random.uniform(0.0, 0.2), turn=random.uniform(-1, 1))
             world.hear("a")
-            world.step()
+            events = world.step()
+            if any(isinstance(event, Bumped) and event.car == "a" for event in events):
+                break
+            returns.append(Returned("a") in events)
             places.append(world.status("a"))
         return places
 
-    alone = trajectory(company=False)
-    assert alone == trajectory(company=True)
-    assert len({status.position for status in alone}) > 500
+    returns: list[bool] = []
+    alone, together = trajectory(company=False), trajectory(company=True)
+    assert together == alone[: len(together)]
+    assert len(together) == 600 if ghosts else len(together) > 200
+    assert sum(returns[600:]) > 1  # it was put back at the same random places, too
 
 
 def test_segments_are_crossed_in_order_from_the_spawn_through_the_finish_line(world: World) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from robo.simulation.boxes import Ints, Nearness, draw_box, find_bounds
 from robo.simulation.ground import WALL_HEIGHT, Ground, palette
 
 Floats = NDArray[np.float64]
@@ -28,6 +29,13 @@ NEAR = 0.01
 DIRECTIONS = 384
 WALL_COLOUR = (5, 6, 10)
 SKY_LOW, SKY_HIGH = 70.0, 110.0
+
+CAR_HALVES = np.array((0.045, 0.03, 0.1))
+"""Half the size of a car's body to the right, up and forward, metres; it stands on the ground."""
+CAR_SHADES = np.array(((48, 48, 48), (56, 56, 56), (42, 42, 42)), np.uint8)
+"""Of a car's flanks, top and ends."""
+CAR_BEHIND = -0.02  # metres from its own middle behind which the camera, ahead of it, sees no car
+CAR_FAR = 8.0  # metres; a car is less than a pixel there
 
 
 class Camera:
@@ -50,6 +58,11 @@ class Camera:
         self._palette = palette()
         self._ground = ground
         self._walls = np.empty(DIRECTIONS)
+        self._depths = depth
+        self._edge = np.array((edge, math.tan(FIELD_OF_VIEW / 2)))
+        self._nearness = np.empty((height, width), np.float32)
+        # The first call loads what draws cars, which takes milliseconds: now, rather than when one is seen.
+        self.draw_cars(np.empty(self._shape, np.uint8), 0, np.zeros((1, 3)))
 
     def picture(self, x: float, z: float, yaw: float) -> Bytes:
         """What the camera of a car at x, z (metres) and yaw (radians) sees."""
@@ -74,6 +87,24 @@ class Camera:
             cosine / ground.texel,
         )
         return out
+
+    def draw_cars(self, picture: Bytes, own: int, cars: Floats) -> None:
+        """Draw the other cars into the ``picture`` that was made just now from the car in row ``own``.
+
+        ``cars``: float64 [N, 3 or more], x, z and yaw of each.
+        """
+        _draw_cars(
+            picture,
+            self._nearness,
+            self._walls,
+            self._spread,
+            self._depths,
+            self._lefts,
+            self._strides,
+            self._edge,
+            own,
+            cars,
+        )
 
 
 @njit(cache=True, nogil=True)
@@ -169,3 +200,76 @@ def _colour_pixels(  # noqa: PLR0917 numba kernels take their state as flat argu
                 out[row, column, 0] = sky[row]
                 out[row, column, 1] = sky[row]
                 out[row, column, 2] = sky[row]
+
+
+@njit(cache=True, nogil=True)
+def _draw_cars(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    out: Bytes,
+    nearness: Nearness,
+    walls: Floats,
+    spread: float,
+    depths: Floats,
+    lefts: Floats,
+    strides: Floats,
+    edge: Floats,
+    own: int,
+    cars: Floats,
+) -> None:
+    """Draw every car that may be seen, behind walls and nearer cars."""
+    x, z = cars[own, 0], cars[own, 1]
+    sine, cosine = math.sin(cars[own, 2]), math.cos(cars[own, 2])
+    seen = np.empty(len(cars), np.int64)
+    count = 0
+    for car in range(len(cars)):
+        dx, dz = cars[car, 0] - x, cars[car, 1] - z
+        ahead, aside = dx * sine + dz * cosine, abs(dx * cosine - dz * sine)
+        if car != own and CAR_BEHIND < ahead < CAR_FAR and aside < spread * ahead + 2.0 * CAR_HALVES[2]:
+            seen[count] = car
+            count += 1
+    if count == 0:
+        return
+    eye = np.array((x + AHEAD * sine, HEIGHT, z + AHEAD * cosine))
+    sine_down, cosine_down = math.sin(PITCH), math.cos(PITCH)
+    view = np.array(
+        (
+            (cosine, 0.0, -sine),
+            (sine * sine_down, cosine_down, cosine * sine_down),
+            (sine * cosine_down, -sine_down, cosine * cosine_down),
+        )
+    )
+    bounds = np.zeros((count, 4), np.int64)
+    centre, axes = np.empty(3), np.zeros((3, 3))
+    # Twice over all: the walls' nearness must be there for every car before the first one is drawn.
+    for drawing in (False, True):
+        for index in range(count):
+            car = cars[seen[index]]
+            centre[0], centre[1], centre[2] = car[0], CAR_HALVES[1], car[1]
+            sine_car, cosine_car = math.sin(car[2]), math.cos(car[2])
+            axes[0, 0], axes[0, 2], axes[1, 1] = cosine_car, -sine_car, 1.0
+            axes[2, 0], axes[2, 2] = sine_car, cosine_car
+            area = bounds[index]
+            if drawing:
+                draw_box(out, nearness, area, eye, view, edge, centre, axes, CAR_HALVES, CAR_SHADES)
+            elif find_bounds(
+                area, out.shape[0], out.shape[1], NEAR, eye, view, edge, centre, axes, CAR_HALVES
+            ):
+                _fill_nearness(nearness, area, walls, spread, depths, lefts, strides)
+
+
+@njit(cache=True, nogil=True)
+def _fill_nearness(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    nearness: Nearness,
+    area: Ints,
+    walls: Floats,
+    spread: float,
+    depths: Floats,
+    lefts: Floats,
+    strides: Floats,
+) -> None:
+    """The walls' 1 / depth along the camera's axis in an area; cars stand before the ground in any case."""
+    bins = len(walls) / (2.0 * spread)
+    for row in range(area[0], area[1]):
+        direction = (lefts[row] + spread) * bins
+        per_pixel = strides[row] * bins
+        for column in range(area[2], area[3]):
+            nearness[row, column] = walls[int(direction + column * per_pixel)] * depths[row]

@@ -60,9 +60,11 @@ SLIDING_FROM_LONG, SLIDING_FROM_SIDE = 0.8 / PEAK_SLIP, 0.5 / PEAK_SLIP_ANGLE
 SLIP_SPEED_FLOOR = 0.25  # m/s; below it slips are of this speed, so that a car at rest stays at rest
 
 # The body's outline where it is kept off the walls, forward and right of its centre: corners first, then
-# along its sides, which can meet the corner of a wall that points into a tight bend.
+# along its sides and ends, which can meet the corner of a wall that points into a tight bend.
 OUTLINE = np.array(
-    [(arm, side) for arm in (0.1, -0.1, 0.05, 0.0, -0.05) for side in (-HALF_BREADTH, HALF_BREADTH)]
+    [(arm, side) for arm in (HALF_LENGTH, -HALF_LENGTH) for side in (-HALF_BREADTH, HALF_BREADTH)]
+    + [(arm, side) for arm in np.linspace(0.075, -0.075, 7) for side in (-HALF_BREADTH, HALF_BREADTH)]
+    + [(arm, side) for arm in (HALF_LENGTH, -HALF_LENGTH) for side in (-0.015, 0.015)]
 )
 WALL = 0.44
 WALL_GATE = 0.32  # no corner can reach a wall while the car's centre is nearer to the centre line
@@ -279,19 +281,34 @@ def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
     the steps is left out), and the car's distance along the centre line, metres.
     """
     happened = 0
-    index, squared, where = nearest(line, memory[NEAREST], WALL_GATE, state[X], state[Z])
+    index, _, where = nearest(line, memory[NEAREST], WALL_GATE, state[X], state[Z])
     for _ in range(steps):
         step(state, throttle, brake, turn)
-        index, squared, where = nearest(line, index, WALL_GATE, state[X], state[Z])
-        touching = False
-        if squared > WALL_GATE * WALL_GATE:
-            touching = hold_inside(state, line, index)
-        happened |= _contact(memory, touching) | _slow(state, memory)
+        new, index, where = among_walls(state, memory, line, index)
+        happened |= new
         if happened & RETURN:
             break
     memory[NEAREST] = index
-    piece = math.sqrt(line[index, 2] ** 2 + line[index, 3] ** 2)
-    return happened, line[index, 4] + where * piece
+    return happened, distance_at(line, index, where)
+
+
+@njit(cache=True)
+def among_walls(state: Floats, memory: Ints, line: Floats, hint: int) -> tuple[int, int, float]:
+    """What follows each step: keep the car off the walls and note what happened to it.
+
+    Returns the bits, and the piece of the centre line that is nearest with where on it, as ``nearest`` does.
+    """
+    index, squared, where = nearest(line, hint, WALL_GATE, state[X], state[Z])
+    touching = False
+    if squared > WALL_GATE * WALL_GATE:
+        touching = hold_inside(state, line, index)
+    return _contact(memory, touching) | _slow(state, memory), index, where
+
+
+@njit(cache=True)
+def distance_at(line: Floats, index: int, where: float) -> float:
+    """Metres along the centre line of a place on piece ``index``, 0..1."""
+    return line[index, 4] + where * math.sqrt(line[index, 2] ** 2 + line[index, 3] ** 2)
 
 
 @njit(cache=True)

@@ -28,7 +28,7 @@ from robo.simulation.png import PngEncoder
 from robo.simulation.records import RaceLog, write_results
 from robo.simulation.session import Enter, FreePractice, Leave, Motors, Order, Place, Retire, Save, Session
 from robo.simulation.spectators import Spectators
-from robo.simulation.world import Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
+from robo.simulation.world import Bumped, Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
 
 WAKE_SECONDS = 0.2
 """How long ``Server.run`` takes at most to see that it should stop."""
@@ -341,6 +341,8 @@ class Server:
                 yield self._session.lap(event.car, now)
             elif isinstance(event, Crashed):
                 yield wire.CarCrashed(info, timestamp=now)
+            elif isinstance(event, Bumped):
+                yield wire.CarBumped(info, self._cars[event.other].info, timestamp=now)
             elif isinstance(event, Returned):
                 yield wire.CarReturnedToTrack(info, timestamp=now)
         if crossings:

@@ -1,7 +1,7 @@
 """Everything on the track, advanced frame by frame; pure simulation, no sockets and no clock of its own.
 
-The same seed, cars and commands give the same trajectories bit for bit: a car's random numbers come from the
-seed and from how many cars joined before it, and cars do not touch one another.
+The same seed, cars and commands give the same trajectories bit for bit. A car's random numbers come from the
+seed and from how many cars joined before it, so others that it does not meet change nothing for it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from robo.simulation.camera import Camera
 from robo.simulation.ground import Ground
 from robo.simulation.laps import Laps, LapTimes
 from robo.simulation.track import Track
+from robo.simulation.traffic import Traffic
 
 FRAMES_PER_SECOND = 60
 REST_HEIGHT = 0.0484
 """Height of a car's origin above the floor, metres."""
 SILENCE = 0.3
 """Seconds of simulation time without a line after which a car's controls fall to 0."""
+GIVE_WAY = 0.05
+"""Metres by which a car is put back farther ahead, time and again, while it would touch another."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,15 @@ class LapCompleted:
     car: str
 
 
-Event = Crashed | Returned | SegmentCrossed | LapCompleted
+@dataclass(frozen=True)
+class Bumped:
+    """A car touched another one; the other is told of it by an event of its own."""
+
+    car: str
+    other: str
+
+
+Event = Crashed | Returned | SegmentCrossed | LapCompleted | Bumped
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,8 @@ class CarStatus:
 @dataclass
 class _Car:
     name: str
+    row: int
+    """Of the traffic's arrays, of which state and memory are views."""
     state: NDArray[np.float64]
     memory: NDArray[np.int64]
     random: np.random.Generator
@@ -90,9 +103,15 @@ class World:
     """Cars on a flat track, 60 frames a simulation second, physics at 500 Hz."""
 
     def __init__(
-        self, track: Track, segments: int = 30, segments_between_cars: int = 2, seed: int = 0
+        self,
+        track: Track,
+        segments: int = 30,
+        segments_between_cars: int = 2,
+        seed: int = 0,
+        *,
+        ghosts: bool = False,
     ) -> None:
-        """Raise UserError for a track that is not flat."""
+        """With ``ghosts``, cars neither touch nor see one another. UserError for a track that is not flat."""
         if not track.flat:
             raise UserError(
                 f"track {track.name}: the embedded simulator drives on flat tracks only; "
@@ -111,6 +130,8 @@ class World:
         flat = track.points[:, [0, 2]]
         ahead = np.roll(flat, -1, axis=0) - flat
         self._line = np.ascontiguousarray(np.hstack([flat, ahead, track.starts[:, None]]))
+        self._ghosts = ghosts
+        self._traffic = Traffic(self._line, ghosts=ghosts)
         self._ground = Ground.paint(self._line, track.length)
         self._cameras: dict[int, Camera] = {}
 
@@ -131,22 +152,26 @@ class World:
         self._joined += 1
         length = self.track.length
         behind = self._joined * self.segments_between_cars * length / self.segments % length
+        row = self._traffic.add()
         car = _Car(
             name=name,
-            state=np.zeros(physics.STATE_SIZE),
-            memory=np.zeros(physics.MEMORY_SIZE, np.int64),
+            row=row,
+            state=self._traffic.states[row],
+            memory=self._traffic.memories[row],
             random=np.random.default_rng((self._seed, self._joined)),
             start=(length - behind) % length,
             distance=0.0,
             laps=Laps(self.segments, length),
             heard=self.frame,
         )
-        self._place(car, car.start)
         self._cars[name] = car
+        self._share_out()
+        self._place(car, car.start)
 
     def remove_car(self, name: str) -> None:
         """Take a car off the track. Raises KeyError if there is none of that name, as every method does."""
-        del self._cars[name]
+        self._traffic.remove(self._cars.pop(name).row)
+        self._share_out()
 
     def place(self, name: str, distance: float | None = None) -> None:
         """Put a car elsewhere, at rest, its laps begun anew; None: back to its free practice place."""
@@ -181,9 +206,14 @@ class World:
     def step(self) -> list[Event]:
         """Advance every car by one frame, 1/60 s; what happened, by car in the order they joined."""
         steps = _steps_until(self.frame + 1) - _steps_until(self.frame)
-        events: list[Event] = []
-        for car in self._cars.values():
-            self._drive(car, steps, events)
+        cars = list(self._cars.values())
+        results, bumps = self._traffic.drive(steps, [self._controls(car) for car in cars])
+        events: list[Event] = [Bumped(cars[row].name, cars[other].name) for row, other in bumps]
+        for car, (happened, distance) in zip(cars, results, strict=True):
+            self._follow(car, distance, happened, events)
+            if happened & physics.RETURN:
+                self._place(car, self._free_place(car, car.random.uniform(0.0, self.track.length)))
+                events.append(Returned(car.name))
         self.frame += 1
         return events
 
@@ -205,24 +235,33 @@ class World:
         camera = self._cameras.get(width)
         if camera is None:
             camera = self._cameras[width] = Camera(width, self._ground)
-        x, z, yaw = self._cars[name].state[: physics.VX].tolist()
-        return camera.picture(x, z, yaw)
+        car = self._cars[name]
+        picture = camera.picture(*car.state[: physics.VX].tolist())
+        if len(self._cars) > 1 and not self._ghosts:
+            camera.draw_cars(picture, car.row, self._traffic.states)
+        return picture
 
     def laps(self, name: str) -> LapTimes:
         """A car's laps so far."""
         return self._cars[name].laps.times
 
-    def _drive(self, car: _Car, steps: int, events: list[Event]) -> None:
+    def _share_out(self) -> None:
+        """Give every car its rows of the traffic's arrays, which are new."""
+        for row, car in enumerate(self._cars.values()):
+            car.row, car.state, car.memory = row, self._traffic.states[row], self._traffic.memories[row]
+
+    def _controls(self, car: _Car) -> tuple[float, float, float]:
+        """Throttle, brake and turn; a car that was not heard of for long has let go of them."""
         if (self.frame - car.heard) > SILENCE * FRAMES_PER_SECOND:
             car.throttle = car.brake = 0.0
-            turn = 0.0
-        else:
-            turn = car.turn
-        throttle, brake = car.throttle, car.brake
+            return 0.0, 0.0, 0.0
         if not self.motors:
-            throttle = brake = 0.0
             car.memory[physics.MOVED] = 0  # nobody is to be returned for standing still
-        happened, distance = physics.drive(car.state, car.memory, self._line, steps, throttle, brake, turn)
+            return 0.0, 0.0, car.turn
+        return car.throttle, car.brake, car.turn
+
+    def _follow(self, car: _Car, distance: float, happened: int, events: list[Event]) -> None:
+        """Add to the events what came of a car's frame, which ended at this distance along the track."""
         gain = self.track.signed_gain(car.distance, distance)
         for segment, in_order, lap in car.laps.move(car.distance, gain, self.time, 1 / FRAMES_PER_SECOND):
             events.append(SegmentCrossed(car.name, segment, in_order))
@@ -231,9 +270,17 @@ class World:
         car.distance = distance
         if happened & physics.CRASHED:
             events.append(Crashed(car.name))
-        if happened & physics.RETURN:
-            self._place(car, float(car.random.uniform(0.0, self.track.length)))
-            events.append(Returned(car.name))
+
+    def _free_place(self, car: _Car, distance: float) -> float:
+        """``distance``, or the first place after it where the car touches no other.
+
+        One random number a return, so that a car that had to give way goes on as it would have.
+        """
+        for further in np.arange(0.0, self.track.length, GIVE_WAY):
+            x, _, z, yaw = self.track.pose(distance + further)
+            if self._traffic.is_free(car.row, x, z, yaw):
+                return float((distance + further) % self.track.length)
+        return distance  # there are so many cars that no place is free
 
     def _place(self, car: _Car, distance: float) -> None:
         """Put a car on the centre line, at rest, along the track."""
