@@ -88,18 +88,27 @@ def collide_all(bodies: Floats, heights: Floats, taking_part: Flags, contacts: I
             if not taking_part[j]:
                 continue
             dx, dz = bodies[j, X] - bodies[i, X], bodies[j, Z] - bodies[i, Z]
-            if (
+            touching = (
                 dx * dx + dz * dz < REACH * REACH
                 and abs(heights[j] - heights[i]) < BODY_HEIGHT
                 and collide(bodies[i], bodies[j])
-            ):
-                if contacts[i, j] == 0:
-                    bumped[i, j] = bumped[j, i] = True
-                    anew += 1
-                contacts[i, j] = contacts[j, i] = FREE_STEPS
-            elif contacts[i, j] > 0:
-                contacts[i, j] -= 1
-                contacts[j, i] = contacts[i, j]
+            )
+            anew += note_touch(contacts, bumped, i, j, touching)
+    return anew
+
+
+@njit(cache=True)
+def note_touch(contacts: Ints, bumped: Flags, i: int, j: int, touching: bool) -> int:
+    """Keep ``contacts`` and ``bumped`` of ``collide_all`` for one pair after a step; 1 if it touches anew."""
+    anew = 0
+    if touching:
+        if contacts[i, j] == 0:
+            bumped[i, j] = bumped[j, i] = True
+            anew = 1
+        contacts[i, j] = FREE_STEPS
+    elif contacts[i, j] > 0:
+        contacts[i, j] -= 1
+    contacts[j, i] = contacts[i, j]
     return anew
 
 
