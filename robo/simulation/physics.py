@@ -102,7 +102,7 @@ def friction(slip: float, slip_angle: float) -> float:
 
 
 @njit(cache=True)
-def _wheel(
+def _wheel(  # noqa: PLR0917 numba kernels take their state as flat arguments
     spin: float, along: float, across: float, torque: float, brake: float, load: float
 ) -> tuple[float, float, float]:
     """One step of a wheel over ground that passes at ``along`` and ``across`` (m/s, wheel axes).

@@ -17,7 +17,7 @@ POSITION, TANGENT, UP, RIGHT = 0, 3, 6, 9
 START, TWIST, BEND, LEFT_EDGE, RIGHT_EDGE = 12, 13, 14, 15, 16
 COLUMNS = 17
 """A row of ``samples``: four vectors x, y, z; the distance along the track; how fast the way to the right
-turns upwards and forwards with distance, 1/m; how far the floor reaches to the left and to the right, metres."""
+turns upwards and forwards with distance, 1/m; how far the floor reaches to the left and right, metres."""
 
 SPACING = 0.025
 EDGE = 0.44

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robo.errors import UserError
-from robo.simulation import physics
+from robo.simulation import physics, relief, surface_physics
 from robo.simulation.camera import Camera
 from robo.simulation.ground import Ground
 from robo.simulation.laps import Laps, LapTimes
+from robo.simulation.relief import Relief
 from robo.simulation.track import Track
 
 FRAMES_PER_SECOND = 60
@@ -86,17 +86,21 @@ class _Car:
 
 
 class World:
-    """Cars on a flat track, 60 frames a simulation second, physics at 500 Hz."""
+    """Cars on a track, 60 frames a simulation second, physics at 500 Hz.
+
+    A flat track has a planar physics and a camera of its own, which are faster; any other is a ``Relief``.
+    """
 
     def __init__(
-        self, track: Track, segments: int = 30, segments_between_cars: int = 2, seed: int = 0
+        self,
+        track: Track,
+        segments: int = 30,
+        segments_between_cars: int = 2,
+        seed: int = 0,
+        *,
+        antialias: bool = False,
     ) -> None:
-        """Raise UserError for a track that is not flat."""
-        if not track.flat:
-            raise UserError(
-                f"track {track.name}: the embedded simulator drives on flat tracks only; "
-                "choose a flat one, such as configs/tracks/esses.json"
-            )
+        """Take the track; ``antialias``: pictures average 2 x 2 samples a pixel."""
         self.track = track
         self.segments = segments
         self.segments_between_cars = segments_between_cars
@@ -104,12 +108,11 @@ class World:
         self._seed = seed
         self._joined = 0
         self._cars: dict[str, _Car] = {}
-        self._floor = float(track.points[0, 1])
-        flat = track.points[:, [0, 2]]
-        ahead = np.roll(flat, -1, axis=0) - flat
-        self._line = np.ascontiguousarray(np.hstack([flat, ahead, track.starts[:, None]]))
-        self._ground = Ground.paint(self._line, track.length)
+        self._antialias = antialias
         self._cameras: dict[int, Camera] = {}
+        self._relief = None if track.flat else Relief(track)
+        if self._relief is None:
+            self._paint_flat(track)
 
     @property
     def time(self) -> float:
@@ -128,10 +131,13 @@ class World:
         self._joined += 1
         length = self.track.length
         behind = self._joined * self.segments_between_cars * length / self.segments % length
+        state, memory = np.zeros(physics.STATE_SIZE), np.zeros(physics.MEMORY_SIZE, np.int64)
+        if self._relief is not None:
+            state, memory = self._relief.new_state()
         car = _Car(
             name=name,
-            state=np.zeros(physics.STATE_SIZE),
-            memory=np.zeros(physics.MEMORY_SIZE, np.int64),
+            state=state,
+            memory=memory,
             random=np.random.default_rng((self._seed, self._joined)),
             distance=0.0,
             laps=Laps(self.segments, length),
@@ -180,6 +186,9 @@ class World:
     def status(self, name: str) -> CarStatus:
         """A car as spectators are told."""
         car = self._cars[name]
+        if self._relief is not None:
+            angle = self._relief.track_angle(car.state, car.distance)
+            return CarStatus(*relief.pose(car.state), angle, car.laps.segment)
         x, z, yaw, vx, vz = car.state[: physics.YAW_RATE].tolist()
         off = abs((yaw - self.track.heading(car.distance) + math.pi) % (2 * math.pi) - math.pi)
         return CarStatus(
@@ -192,6 +201,9 @@ class World:
 
     def render(self, name: str, width: int) -> NDArray[np.uint8]:
         """What a car's camera sees: uint8 [width * 80 // 128, width, 3], blue, green, red, top row first."""
+        if self._relief is not None:
+            others = [car.state for car in self._cars.values() if car.name != name]
+            return self._relief.picture(self._cars[name].state, width, others, antialias=self._antialias)
         camera = self._cameras.get(width)
         if camera is None:
             camera = self._cameras[width] = Camera(width, self._ground)
@@ -208,9 +220,13 @@ class World:
             turn = 0.0
         else:
             turn = car.turn
-        happened, distance = physics.drive(
-            car.state, car.memory, self._line, steps, car.throttle, car.brake, turn
-        )
+        controls = (steps, car.throttle, car.brake, turn)
+        if self._relief is not None:
+            happened, distance = self._relief.drive(car.state, car.memory, *controls)
+        else:
+            happened, distance = physics.drive(car.state, car.memory, self._line, *controls)
+        if happened & surface_physics.BEYOND:
+            car.distance = distance
         gain = self.track.signed_gain(car.distance, distance)
         for segment, in_order, lap in car.laps.move(car.distance, gain, self.time, 1 / FRAMES_PER_SECOND):
             events.append(SegmentCrossed(car.name, segment, in_order))
@@ -225,13 +241,24 @@ class World:
 
     def _place(self, car: _Car, distance: float) -> None:
         """Put a car on the centre line, at rest, along the track."""
+        car.distance = distance
+        if self._relief is not None:
+            self._relief.place(car.state, car.memory, distance)
+            return
         x, _, z, yaw = self.track.pose(distance)
         car.state[:] = 0.0
         car.state[physics.X], car.state[physics.Z], car.state[physics.YAW] = x, z, yaw
         car.memory[:] = 0
         starts = self._line[:, 4]
         car.memory[physics.NEAREST] = int(np.searchsorted(starts, distance, side="right")) - 1
-        car.distance = distance
+
+    def _paint_flat(self, track: Track) -> None:
+        """Prepare what the planar physics and camera of a flat track need."""
+        self._floor = float(track.points[0, 1])
+        flat = track.points[:, [0, 2]]
+        ahead = np.roll(flat, -1, axis=0) - flat
+        self._line = np.ascontiguousarray(np.hstack([flat, ahead, track.starts[:, None]]))
+        self._ground = Ground.paint(self._line, track.length)
 
 
 def _steps_until(frame: int) -> int:
