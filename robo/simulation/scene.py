@@ -46,11 +46,12 @@ FLOOR_LEFT, FLOOR_RIGHT, FOOT_LEFT, FOOT_RIGHT, TOP_LEFT, TOP_RIGHT = range(VERT
 """Corners of a cross-section: the floor's edges, then the walls' lower and upper ends."""
 STANDING = 0.003  # a wall stands where the floor reaches this near to its full width
 LIGHT: Vector = (
-    math.cos(LIGHT_ELEVATION) * math.sin(LIGHT_AZIMUTH),
+    -math.cos(LIGHT_ELEVATION) * math.sin(LIGHT_AZIMUTH),
     math.sin(LIGHT_ELEVATION),
-    math.cos(LIGHT_ELEVATION) * math.cos(LIGHT_AZIMUTH),
+    -math.cos(LIGHT_ELEVATION) * math.cos(LIGHT_AZIMUTH),
 )
 """Towards the light."""
+OVERLAP = 0.02  # metres by which the floor's two sides overlap inside a tight bend, so that no gap shows
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,12 @@ class Scene:
     @classmethod
     def build(cls, samples: Floats, length: float) -> Scene:
         """Build the mesh of ``surface.samples`` and paint the floor."""
-        corners, laterals = _cross_sections(samples)
+        corners, laterals, full = _cross_sections(samples)
         floor = np.zeros((math.ceil(length / ALONG), math.ceil(2 * HALF_WIDTH / ACROSS)), np.uint8)
         ends = np.array([end for end, _ in BANDS])
         colours = np.array([colour for _, colour in BANDS], np.uint8)
         _paint(floor, samples, length, ends, colours, LIGHT)
         starts = np.append(samples[:, START], length)
-        full = np.abs(laterals) > EDGE - STANDING
         return cls(
             np.ascontiguousarray(corners),
             laterals,
@@ -92,10 +92,12 @@ class Scene:
         )
 
 
-def _cross_sections(samples: Floats) -> tuple[Floats, Floats]:
+def _cross_sections(samples: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Corners and edges as in Scene, and whether the floor reaches its full width, bool [M + 1, 2]."""
     closed = np.vstack([samples, samples[:1]])
     position, tangent, up, right = (closed[:, at : at + 3] for at in (POSITION, TANGENT, UP, RIGHT))
-    laterals = np.stack([-closed[:, LEFT_EDGE], closed[:, RIGHT_EDGE]], axis=1)
+    edges = closed[:, [LEFT_EDGE, RIGHT_EDGE]]
+    laterals = np.minimum(edges + OVERLAP, EDGE) * (-1.0, 1.0)
     corners = np.empty((len(closed), VERTICES, 3))
     for side in (0, 1):
         lateral = laterals[:, side : side + 1]
@@ -105,7 +107,7 @@ def _cross_sections(samples: Floats) -> tuple[Floats, Floats]:
         corners[:, FLOOR_LEFT + side] = edge
         corners[:, FOOT_LEFT + side] = edge - BELOW * leaning
         corners[:, TOP_LEFT + side] = edge + WALL_HEIGHT * leaning
-    return corners, laterals
+    return corners, laterals, edges > EDGE - STANDING
 
 
 def _chunks(corners: Floats) -> Floats:

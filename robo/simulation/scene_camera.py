@@ -214,7 +214,8 @@ def _draw_chunk(  # noqa: PLR0917 numba kernels take their state as flat argumen
         _cross_section(b, view, corners[after])
         left, right = load(a[FLOOR_LEFT], 0), load(a[FLOOR_RIGHT], 0)
         left_after, right_after = load(b[FLOOR_LEFT], 0), load(b[FLOOR_RIGHT], 0)
-        if dot(left, cross(right, right_after)) >= 0.0:
+        rise_left, rise_right = minus(load(a[TOP_LEFT], 0), left), minus(load(a[TOP_RIGHT], 0), right)
+        if dot(rise_left, left) + dot(rise_right, right) <= 0.0:
             left_column = (laterals[here, 0] + HALF_WIDTH) * texels
             right_column = (laterals[here, 1] + HALF_WIDTH) * texels
             left_then = (laterals[after, 0] + HALF_WIDTH) * texels
