@@ -34,7 +34,13 @@ def open_server(config: Config) -> Server:
     """
     settings = config.simulator
     track = Track.load(Path(config.track))
-    world = World(track, settings.segments, settings.segments_between_cars, config.seed)
+    world = World(
+        track,
+        settings.segments,
+        settings.segments_between_cars,
+        config.seed,
+        antialias=settings.antialias,
+    )
     parameters = RaceParameters(
         timestamp=0.0,
         num_segments=settings.segments,

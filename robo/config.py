@@ -45,6 +45,7 @@ class Simulator(Settings):
     answer_limit_s: Positive
     segments: Annotated[int, msgspec.Meta(ge=3, le=1000)]  # of 2, the next one is also the one before
     segments_between_cars: NonNegativeInt
+    antialias: bool
 
     @property
     def embedded(self) -> bool:

@@ -47,14 +47,16 @@ def _looping() -> Iterator[Place]:
         share = angle / (2 * math.pi)
         aside = LOOP_SHIFT * (share - math.sin(angle) / (2 * math.pi))
         sine, cosine = math.sin(angle), math.cos(angle)
-        yield np.array((aside, LOOP_RADIUS * (1 - cosine), LOOP_RADIUS * sine)), np.array((0.0, cosine, -sine)), 0.0
+        yield (
+            np.array((aside, LOOP_RADIUS * (1 - cosine), LOOP_RADIUS * sine)),
+            np.array((0.0, cosine, -sine)),
+            0.0,
+        )
     far = LOOP_SHIFT + 2 * 0.8
     yield from _line((LOOP_SHIFT, 0.0, 0.0), (LOOP_SHIFT, 0.0, 1.6))
     yield from _half_circle((LOOP_SHIFT + 0.8, 1.6), lambda a: (-0.8 * math.cos(a), 0.8 * math.sin(a)))
     yield from _line((far, 0.0, 1.6), (far, 0.0, -RUN_UP))
-    yield from _half_circle(
-        (far / 2, -RUN_UP), lambda a: (far / 2 * math.cos(a), -far / 2 * math.sin(a))
-    )
+    yield from _half_circle((far / 2, -RUN_UP), lambda a: (far / 2 * math.cos(a), -far / 2 * math.sin(a)))
 
 
 def _line(start: tuple[float, ...], end: tuple[float, ...]) -> Iterator[Place]:
@@ -62,9 +64,7 @@ def _line(start: tuple[float, ...], end: tuple[float, ...]) -> Iterator[Place]:
         yield (1 - share) * np.array(start) + share * np.array(end), UP, 0.0
 
 
-def _half_circle(
-    middle: tuple[float, float], off: Callable[[float], tuple[float, float]]
-) -> Iterator[Place]:
+def _half_circle(middle: tuple[float, float], off: Callable[[float], tuple[float, float]]) -> Iterator[Place]:
     for angle in np.linspace(0.0, math.pi, 500, endpoint=False):
         x, z = off(angle)
         yield np.array((middle[0] + x, 0.0, middle[1] + z)), UP, 0.0

@@ -9,11 +9,12 @@ from robo.simulation.world import World
 
 
 def main() -> None:
-    """Drive one frame; numba keeps what it compiled beside the sources."""
-    world = World(Track.load(config.ROOT / config.EMBEDDED_TRACK))
-    world.add_car("warm-up")
-    world.step()
-    color_mass(world.render("warm-up", 128))
+    """Drive one frame on a flat track and on another; numba keeps what it compiled beside the sources."""
+    for track in (config.EMBEDDED_TRACK, "configs/tracks/bridge.json"):
+        world = World(Track.load(config.ROOT / track))
+        world.add_car("warm-up")
+        world.step()
+        color_mass(world.render("warm-up", 128))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import pytest
 
 from robo.config import ROOT
 from robo.driving.debug_policy import follow_colors
-from robo.errors import UserError
 from robo.perception.color_mass import color_mass
 from robo.simulation import physics
 from robo.simulation.laps import Laps
@@ -48,13 +47,6 @@ def distance_of(world: World, name: str) -> float:
 def yaw_of(world: World, name: str) -> float:
     _, y, _, w = world.status(name).rotation
     return 2 * math.atan2(y, w)
-
-
-def test_a_track_that_is_not_flat_is_refused() -> None:
-    points = TRACK.points.copy()
-    points[40:60, 1] = 0.1
-    with pytest.raises(UserError, match="bridge"):
-        World(Track(points, name="bridge"))
 
 
 def test_time_moves_by_a_sixtieth_a_frame_and_physics_by_500_steps_a_second(

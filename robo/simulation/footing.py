@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from robo.simulation.surface import BEND, POSITION, RIGHT, START, TANGENT, TWIST, UP
+from robo.simulation.surface import BEND, POSITION, START, TANGENT, TWIST, UP
 from robo.simulation.vectors import Vector, add, cross, dot, level, load, minus, unit
 
 Floats = NDArray[np.float64]
@@ -108,7 +108,9 @@ def directions(samples: Floats, index: int, share: float) -> tuple[Vector, Vecto
 
 
 @njit(cache=True)
-def normal(samples: Floats, index: int, share: float, lateral: float, tangent: Vector, up: Vector) -> Vector:
+def normal(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    samples: Floats, index: int, share: float, lateral: float, tangent: Vector, up: Vector
+) -> Vector:
     """The floor's normal beside the centre line, tilted where the floor twists."""
     here, after = samples[index], samples[(index + 1) % len(samples)]
     twist = here[TWIST] + share * (after[TWIST] - here[TWIST])
@@ -140,9 +142,3 @@ def _mixed(here: Floats, after: Floats, at: int, share: float) -> Vector:
         rest * here[at + 1] + share * after[at + 1],
         rest * here[at + 2] + share * after[at + 2],
     )
-
-
-@njit(cache=True)
-def right_of(samples: Floats, index: int) -> Vector:
-    """The way to the right at a sample."""
-    return load(samples[index], RIGHT)

@@ -28,7 +28,7 @@ EDGE_ON = 1e-12
 
 
 @njit(cache=True, nogil=True)
-def fill_quad(
+def fill_quad(  # noqa: PLR0917 numba kernels take their state as flat arguments
     indices: Bytes,
     depths: Singles,
     outline: Floats,
@@ -57,7 +57,7 @@ def fill_quad(
 
 
 @njit(cache=True, nogil=True)
-def fill_textured(
+def fill_textured(  # noqa: PLR0917 numba kernels take their state as flat arguments
     indices: Bytes,
     depths: Singles,
     outline: Floats,

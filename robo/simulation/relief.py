@@ -49,10 +49,10 @@ class Relief:
         memory[FLYING] = state[LOAD] == 0.0
 
     def drive(
-        self, state: Floats, memory: Ints, steps: int, throttle: float, brake: float, turn: float
+        self, state: Floats, memory: Ints, steps: int, controls: tuple[float, float, float]
     ) -> tuple[int, float]:
-        """Advance a car in place; see ``surface_physics.drive``."""
-        return surface_physics.drive(state, memory, self.samples, self.length, steps, throttle, brake, turn)
+        """Advance a car in place by throttle, brake and turn; see ``surface_physics.drive``."""
+        return surface_physics.drive(state, memory, self.samples, self.length, steps, *controls)
 
     def track_angle(self, state: Floats, distance: float) -> float:
         """Degrees 0..180 between the way a car faces and the track's direction."""

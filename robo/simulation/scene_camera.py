@@ -22,6 +22,7 @@ from robo.simulation.camera import (
     SKY_HIGH,
     SKY_LOW,
     WALL_COLOUR,
+    halved,
 )
 from robo.simulation.ground import HALF_WIDTH, OUTSIDE, palette
 from robo.simulation.raster import OUTLINE_SHAPE, fill_quad, fill_textured
@@ -60,9 +61,10 @@ class SceneCamera:
 
     def __init__(self, width: int, scene: Scene, *, antialias: bool = False) -> None:
         """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel."""
-        samples = 2 if antialias else 1
-        self._shape = (width * 80 // 128, width, 3)
-        rows, columns = self._shape[0] * samples, width * samples
+        rows, columns = width * 80 // 128, width
+        if antialias:
+            rows, columns = 2 * rows, 2 * columns
+        self._antialias = antialias
         tangent = math.tan(FIELD_OF_VIEW / 2)
         self._focal = (columns / 2 / (tangent * ASPECT), rows / 2 / tangent)
         right = (np.arange(columns) + 0.5 - columns / 2) / self._focal[0]
@@ -82,7 +84,6 @@ class SceneCamera:
         ``forward``, ``up``: of the car, length 1. ``others``: float64 [K, 9], place, forward and up of each
         other car.
         """
-        out = np.empty(self._shape, np.uint8)
         view = _view(place, forward, up)
         _draw(
             self._indices,
@@ -96,11 +97,9 @@ class SceneCamera:
             others,
         )
         _fill_rest(self._indices, self._depths, self._focal, view, self._shorten)
-        if self._indices.shape == out.shape[:2]:
-            _colour(out, self._indices, self._palette)
-        else:
-            _average(out, self._indices, self._palette)
-        return out
+        out = np.empty((*self._indices.shape, 3), np.uint8)
+        _colour(out, self._indices, self._palette)
+        return halved(out) if self._antialias else out
 
 
 def _palette() -> Bytes:
@@ -275,7 +274,7 @@ def _fill_between(  # noqa: PLR0917 numba kernels take their state as flat argum
 
 
 @njit(cache=True, nogil=True)
-def _draw_car(
+def _draw_car(  # noqa: PLR0917 numba kernels take their state as flat arguments
     indices: Bytes, depths: Singles, focal: tuple[float, float], view: View, car: Floats, outline: Floats
 ) -> None:
     place, forward, up = load(car, 0), load(car, 3), load(car, 6)
@@ -324,16 +323,3 @@ def _colour(out: Bytes, indices: Bytes, colours: Bytes) -> None:
             out[row, column, 0] = colours[index, 0]
             out[row, column, 1] = colours[index, 1]
             out[row, column, 2] = colours[index, 2]
-
-
-@njit(cache=True, nogil=True)
-def _average(out: Bytes, indices: Bytes, colours: Bytes) -> None:
-    """Colour a picture from one of twice the size: the mean of each 2 x 2 pixels."""
-    for row in range(out.shape[0]):
-        for column in range(out.shape[1]):
-            a, b = indices[2 * row, 2 * column], indices[2 * row, 2 * column + 1]
-            c, d = indices[2 * row + 1, 2 * column], indices[2 * row + 1, 2 * column + 1]
-            for channel in range(3):
-                total = np.int32(colours[a, channel]) + colours[b, channel]
-                total += np.int32(colours[c, channel]) + colours[d, channel]
-                out[row, column, channel] = (total + 2) // 4

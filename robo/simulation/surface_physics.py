@@ -20,16 +20,13 @@ from numpy.typing import NDArray
 from robo.simulation import physics
 from robo.simulation.footing import centre, directions, distance, lateral_at, locate, normal
 from robo.simulation.physics import (
-    CRASHED,
     DT,
     GRAVITY,
-    HALF_BREADTH,
     MASS,
     NEAREST,
     OUTLINE,
     RETURN,
     SPIN,
-    STEERING,
     VX,
     VZ,
     WALL,
@@ -55,7 +52,8 @@ MEMORY_SIZE = physics.MEMORY_SIZE + 1
 """int64 [6] of a car: that of ``physics``, and whether it is in the air."""
 
 BEYOND = 4
-"""A bit of what ``drive`` reports: no trigger sees the car, above or beside the track or on another branch."""
+"""A bit of what ``drive`` reports: no trigger sees the car, above or beside the track, or just come down on
+another branch."""
 
 REST_HEIGHT = 0.0484
 WALL_HEIGHT = 0.15

@@ -206,7 +206,7 @@ class World:
             return self._relief.picture(self._cars[name].state, width, others, antialias=self._antialias)
         camera = self._cameras.get(width)
         if camera is None:
-            camera = self._cameras[width] = Camera(width, self._ground)
+            camera = self._cameras[width] = Camera(width, self._ground, antialias=self._antialias)
         x, z, yaw = self._cars[name].state[: physics.VX].tolist()
         return camera.picture(x, z, yaw)
 
@@ -220,11 +220,11 @@ class World:
             turn = 0.0
         else:
             turn = car.turn
-        controls = (steps, car.throttle, car.brake, turn)
+        controls = (car.throttle, car.brake, turn)
         if self._relief is not None:
-            happened, distance = self._relief.drive(car.state, car.memory, *controls)
+            happened, distance = self._relief.drive(car.state, car.memory, steps, controls)
         else:
-            happened, distance = physics.drive(car.state, car.memory, self._line, *controls)
+            happened, distance = physics.drive(car.state, car.memory, self._line, steps, *controls)
         if happened & surface_physics.BEYOND:
             car.distance = distance
         gain = self.track.signed_gain(car.distance, distance)
