@@ -39,7 +39,12 @@ def open_server(config: Config) -> Server:
     settings = config.simulator
     track = Track.load(Path(config.track))
     world = World(
-        track, settings.segments, settings.segments_between_cars, config.seed, ghosts=settings.ghosts
+        track,
+        settings.segments,
+        settings.segments_between_cars,
+        config.seed,
+        ghosts=settings.ghosts,
+        antialias=settings.antialias,
     )
     parameters = race_parameters(settings, track.name)
     racing = settings.mode == "race"

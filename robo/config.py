@@ -57,6 +57,7 @@ class Simulator(Settings):
     answer_limit_s: Positive
     segments: Annotated[int, msgspec.Meta(ge=3, le=1000)]  # of 2, the next one is also the one before
     segments_between_cars: NonNegativeInt
+    antialias: bool
     ghosts: bool
     mode: Literal["development", "race"]
     race_log: str

@@ -12,7 +12,7 @@ from robo.simulation.counters import Counters
 from scripts.command import guarded
 
 OPTIONS = {
-    "--track": ("track", "FILE", "a flat track in the simulator's format"),
+    "--track": ("track", "FILE", "a track in the simulator's format"),
     "--host": ("simulator.bind", "ADDRESS", "where to listen; 0.0.0.0: every network"),
     "--car-port": ("simulator.car_port", "N", "where cars connect; 0: any free port"),
     "--spectator-port": ("simulator.spectator_port", "N", "where spectators connect; 0: any free port"),

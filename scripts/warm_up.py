@@ -7,14 +7,18 @@ from robo.perception.color_mass import color_mass
 from robo.simulation.track import Track
 from robo.simulation.world import World
 
+CARS = 16
+"""So many that the last one joins where the first one stands, and they touch."""
+
 
 def main() -> None:
-    """Drive one frame with cars that touch; numba keeps what it compiled beside the sources."""
-    world = World(Track.load(config.ROOT / config.EMBEDDED_TRACK))
-    for number in range(16):  # the last one joins where the first one stands
-        world.add_car(f"warm-up-{number}")
-    world.step()
-    color_mass(world.render("warm-up-0", 128))
+    """Drive one frame on a flat track and on another; numba keeps what it compiled beside the sources."""
+    for track in (config.EMBEDDED_TRACK, "configs/tracks/bridge.json"):
+        world = World(Track.load(config.ROOT / track))
+        for number in range(CARS):
+            world.add_car(f"warm-up-{number}")
+        world.step()
+        color_mass(world.render("warm-up-0", 128))
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_values_that_are_too_large_are_clamped() -> None:
             ada.picture()
         world = server._world
         assert (world._cars["ada"].throttle, world._cars["ada"].turn) == (1.0, -1.0)
-        assert 0.5 < math.hypot(*world._cars["ada"].state[3:5]) < 5.0
+        assert 0.5 < math.hypot(*world.terrain.traffic.states[0][3:5]) < 5.0
 
 
 def test_memory_stays_flat_while_peers_send_without_end() -> None:

@@ -26,7 +26,7 @@ HALVES = np.array([0.3, 0.2, 0.5])
 @pytest.fixture(autouse=True, scope="module")
 def painted_once() -> Iterator[None]:
     """Painting the ground takes longer than most of these tests."""
-    ground = World(TRACK)._ground
+    ground = World(TRACK).terrain.ground
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ground, "paint", lambda line, length: ground)
         yield
@@ -122,7 +122,7 @@ def world_of(*places: tuple[float, float, float]) -> World:
         world.add_car(name)
         world._place(world._cars[name], distance)
         x, _, z, yaw = TRACK.pose(distance)
-        world._cars[name].state[:3] = (
+        world.terrain.traffic.states[world._cars[name].row][:3] = (
             x + lateral * math.cos(yaw),
             z - lateral * math.sin(yaw),
             yaw + turned,
@@ -193,6 +193,8 @@ def test_a_car_that_is_far_away_or_comes_close_to_the_camera_does_no_harm() -> N
     random = np.random.default_rng(4)
     world = world_of(*[(STRAIGHT, 0, 0)] * 6)
     for _ in range(300):
-        world._traffic.states[1:, [X, Z]] = world._traffic.states[0, [X, Z]] + random.normal(0, 0.2, (5, 2))
-        world._traffic.states[:, 2] = random.uniform(-math.pi, math.pi, 6)
+        world.terrain.traffic.states[1:, [X, Z]] = world.terrain.traffic.states[0, [X, Z]] + random.normal(
+            0, 0.2, (5, 2)
+        )
+        world.terrain.traffic.states[:, 2] = random.uniform(-math.pi, math.pi, 6)
         assert world.render("car0", int(random.integers(8, 129))).any()

@@ -5,7 +5,6 @@ import pytest
 
 from robo.config import ROOT
 from robo.driving.debug_policy import follow_colors
-from robo.errors import UserError
 from robo.perception.color_mass import color_mass
 from robo.simulation import physics
 from robo.simulation.laps import Laps
@@ -57,13 +56,6 @@ def distance_of(world: World, name: str) -> float:
 def yaw_of(world: World, name: str) -> float:
     _, y, _, w = world.status(name).rotation
     return 2 * math.atan2(y, w)
-
-
-def test_a_track_that_is_not_flat_is_refused() -> None:
-    points = TRACK.points.copy()
-    points[40:60, 1] = 0.1
-    with pytest.raises(UserError, match="bridge"):
-        World(Track(points, name="bridge"))
 
 
 def test_time_moves_by_a_sixtieth_a_frame_and_physics_by_500_steps_a_second(
@@ -229,7 +221,7 @@ def test_walls_hold_whatever_a_car_does(world: World) -> None:
     names = [f"car{index}" for index in range(6)]
     for name in names:
         world.add_car(name)
-    walls = world._ground.walls[:, :2]
+    walls = world.terrain.ground.walls[:, :2]
     start = TRACK.points[:, [0, 2]]
     ahead = np.roll(start, -1, axis=0) - start
     for frame in range(1500):

@@ -41,9 +41,12 @@ CAR_FAR = 8.0  # metres; a car is less than a pixel there
 class Camera:
     """Pictures of one width: uint8 [width * 80 // 128, width, 3], blue, green, red, rows from the top."""
 
-    def __init__(self, width: int, ground: Ground) -> None:
-        """Prepare what all pictures of this width share."""
+    def __init__(self, width: int, ground: Ground, *, antialias: bool = False) -> None:
+        """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel."""
         height = width * 80 // 128
+        if antialias:
+            width, height = 2 * width, 2 * height
+        self._antialias = antialias
         up = (1.0 - 2.0 * (np.arange(height) + 0.5) / height) * math.tan(FIELD_OF_VIEW / 2)
         depth = math.cos(PITCH) + up * math.sin(PITCH)
         self._slopes = (up * math.cos(PITCH) - math.sin(PITCH)) / depth
@@ -62,10 +65,13 @@ class Camera:
         self._edge = np.array((edge, math.tan(FIELD_OF_VIEW / 2)))
         self._nearness = np.empty((height, width), np.float32)
         # The first call loads what draws cars, which takes milliseconds: now, rather than when one is seen.
-        self.draw_cars(np.empty(self._shape, np.uint8), 0, np.zeros((1, 3)))
+        self._draw_cars(np.empty(self._shape, np.uint8), 0, np.zeros((1, 3)))
 
-    def picture(self, x: float, z: float, yaw: float) -> Bytes:
-        """What the camera of a car at x, z (metres) and yaw (radians) sees."""
+    def picture(self, x: float, z: float, yaw: float, own: int = 0, cars: Floats | None = None) -> Bytes:
+        """What the camera of a car at x, z (metres) and yaw (radians) sees.
+
+        ``cars``: float64 [N, 3 or more], x, z and yaw of every car, of which this one is in row ``own``.
+        """
         sine, cosine = math.sin(yaw), math.cos(yaw)
         x, z = x + AHEAD * sine, z + AHEAD * cosine
         out = np.empty(self._shape, np.uint8)
@@ -86,13 +92,12 @@ class Camera:
             sine / ground.texel,
             cosine / ground.texel,
         )
-        return out
+        if cars is not None:
+            self._draw_cars(out, own, cars)
+        return halved(out) if self._antialias else out
 
-    def draw_cars(self, picture: Bytes, own: int, cars: Floats) -> None:
-        """Draw the other cars into the ``picture`` that was made just now from the car in row ``own``.
-
-        ``cars``: float64 [N, 3 or more], x, z and yaw of each.
-        """
+    def _draw_cars(self, picture: Bytes, own: int, cars: Floats) -> None:
+        """Draw the other cars into the ``picture`` that was made just now."""
         _draw_cars(
             picture,
             self._nearness,
@@ -105,6 +110,21 @@ class Camera:
             own,
             cars,
         )
+
+
+@njit(cache=True, nogil=True)
+def halved(picture: Bytes) -> Bytes:
+    """A picture of half the size: the mean of each 2 x 2 pixels."""
+    out = np.empty((picture.shape[0] // 2, picture.shape[1] // 2, 3), np.uint8)
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            for channel in range(3):
+                total = np.int32(picture[2 * row, 2 * column, channel])
+                total += picture[2 * row, 2 * column + 1, channel]
+                total += picture[2 * row + 1, 2 * column, channel]
+                total += picture[2 * row + 1, 2 * column + 1, channel]
+                out[row, column, channel] = (total + 2) // 4
+    return out
 
 
 @njit(cache=True, nogil=True)

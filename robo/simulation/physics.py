@@ -104,27 +104,27 @@ def friction(slip: float, slip_angle: float) -> float:
 
 
 @njit(cache=True)
-def _wheel(
-    spin: float, along: float, across: float, torque: float, brake: float
+def _wheel(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    spin: float, along: float, across: float, torque: float, brake: float, load: float
 ) -> tuple[float, float, float]:
     """One step of a wheel over ground that passes at ``along`` and ``across`` (m/s, wheel axes).
 
-    Returns its new spin and the forces along and across. Spin takes a linearly implicit step with the secant
-    stiffness of the tyre, since a wheel's inertia is too small for an explicit one at 500 Hz.
+    ``load``: N. Returns its new spin and the forces along and across. Spin takes a linearly implicit step
+    with the secant stiffness of the tyre, since a wheel's inertia is too small for an explicit one at 500 Hz.
     """
     speed = max(abs(along), SLIP_SPEED_FLOOR)
     slip = (spin * WHEEL_RADIUS - along) / (speed * PEAK_SLIP)
     slip_angle = math.atan(across / speed) / PEAK_SLIP_ANGLE
     rho = math.sqrt(slip * slip + slip_angle * slip_angle)
     share = friction(slip, slip_angle) / rho if rho > 1e-9 else 1.5
-    force_across = -WHEEL_LOAD * share * slip_angle
-    stiffness = WHEEL_LOAD * share / (speed * PEAK_SLIP)
+    force_across = -load * share * slip_angle
+    stiffness = load * share / (speed * PEAK_SLIP)
 
     inertia = WHEEL_INERTIA + DT * (WHEEL_DAMPING + stiffness * WHEEL_RADIUS * WHEEL_RADIUS)
     new_spin = (WHEEL_INERTIA * spin + DT * (torque + stiffness * WHEEL_RADIUS * along)) / inertia
     new_spin = _braked(new_spin, DT * brake / inertia)
     force_along = stiffness * (new_spin * WHEEL_RADIUS - along)
-    limit = math.sqrt(max(WHEEL_LOAD * WHEEL_LOAD - force_across * force_across, 0.0))
+    limit = math.sqrt(max(load * load - force_across * force_across, 0.0))
     if abs(force_along) > limit:
         force_along = math.copysign(limit, force_along)
         inertia = WHEEL_INERTIA + DT * WHEEL_DAMPING
@@ -142,6 +142,12 @@ def _braked(spin: float, less: float) -> float:
 @njit(cache=True)
 def step(state: Floats, throttle: float, brake: float, turn: float) -> None:
     """Advance a car's state by 2 ms in place. Throttle and brake 0..1, turn -1..1."""
+    advance(state, throttle, brake, turn, WHEEL_LOAD)
+
+
+@njit(cache=True)
+def advance(state: Floats, throttle: float, brake: float, turn: float, wheel_load: float) -> None:
+    """Advance a car's state by 2 ms in place, each wheel pressed to the ground by ``wheel_load`` N."""
     slew = STEERING_PER_SECOND * DT
     state[STEERING] += min(max(turn - state[STEERING], -slew), slew)
     yaw, yaw_rate = state[YAW], state[YAW_RATE]
@@ -166,6 +172,7 @@ def step(state: Floats, throttle: float, brake: float, turn: float) -> None:
             aside * cosine_wheel - ahead * sine_wheel,
             torque,
             brake * BRAKE_TORQUE,
+            wheel_load,
         )
         state[SPIN + wheel] = spin
         wheel_forward = along * cosine_wheel - across * sine_wheel

@@ -33,15 +33,32 @@ class Track:
 
     ``points``: float64 [N, 3], metres, without a repeated last point; ``starts``: float64 [N], the distance
     of each point; ``headings``: float64 [N], yaw at each; ``length``: metres; ``flat``: whether the floor is
-    level everywhere.
+    level everywhere. ``tangents``, ``ups``, ``rights``: float64 [N, 3], at each point the driving direction,
+    the floor's normal and the way to the right, of length 1 and perpendicular.
     """
 
-    def __init__(self, points: Floats, *, level: bool = True, name: str = "track") -> None:
-        """Take the points of a closed line; ``level`` says that the floor is nowhere banked."""
+    def __init__(
+        self,
+        points: Floats,
+        *,
+        level: bool = True,
+        name: str = "track",
+        tangents: Floats | None = None,
+        ups: Floats | None = None,
+    ) -> None:
+        """Take the points of a closed line; ``level`` says that the floor is nowhere banked.
+
+        ``tangents``: its direction at each point, else found from the neighbours; ``ups``: where the floor
+        faces, else upwards. Neither needs length 1, nor an up to be perpendicular to its tangent.
+        """
         ahead = np.roll(points, -1, axis=0) - points
         lengths = np.linalg.norm(ahead, axis=1)
         keep = lengths > 1e-9
         self.points = np.ascontiguousarray(points[keep])
+        ups = np.tile((0.0, 1.0, 0.0), (len(points), 1)) if ups is None else ups
+        self.tangents = _tangents(ahead[keep], lengths[keep], None if tangents is None else tangents[keep])
+        self.ups = _perpendicular(ups[keep], self.tangents)
+        self.rights = np.cross(self.ups, self.tangents)
         self.name = name
         self._ahead = ahead[keep]
         self._lengths = lengths[keep]
@@ -69,17 +86,19 @@ class Track:
                 f"{path}: the track is not closed, its last node is {gap:.2f} m from the first; "
                 "make the last node repeat the first"
             )
-        position[-1], direction[-1] = position[0], direction[0]
-        points = np.concatenate(
-            [
-                _curve(position[i], direction[i], position[i + 1], direction[i + 1])
-                for i in range(len(nodes) - 1)
-            ]
-        )
+        for values in (position, direction, up, roll):
+            values[-1] = values[0]
+        curves = [
+            _curve(position[i], direction[i], position[i + 1], direction[i + 1])
+            for i in range(len(nodes) - 1)
+        ]
+        points, tangents = (np.concatenate(parts) for parts in zip(*curves, strict=True))
         if float(np.abs(np.diff(points, axis=0)).sum()) < 1.0:
             raise UserError(f"{path}: the track is shorter than a metre; positions are in metres")
         upright = np.allclose(up[:-1], (0.0, 1.0, 0.0), atol=1e-3) and np.allclose(roll[:-1], 0.0, atol=1e-3)
-        return cls(points, level=upright, name=path.stem)
+        tangents = _tangents(*_ahead(points), tangents)
+        ups = _rolled(_perpendicular(_between(up), tangents), tangents, np.radians(_between(roll)))
+        return cls(points, level=upright, name=path.stem, tangents=tangents, ups=ups)
 
     def distance(self, position: Floats | tuple[float, float, float], near: float | None = None) -> float:
         """Distance along the centre line of its point closest to ``position`` (x, y, z), metres.
@@ -125,7 +144,8 @@ class Track:
 
 def _headings(ahead: Floats, lengths: Floats) -> Floats:
     """Yaw at every point: that of the circle through it and its neighbours."""
-    pieces = np.arctan2(ahead[:, 0], ahead[:, 2])
+    # NumPy's arctan2 differs in the last bit with how an array happens to lie in memory.
+    pieces = np.array([math.atan2(x, z) for x, z in ahead[:, [0, 2]].tolist()])
     turns = _wrapped(pieces - np.roll(pieces, 1))
     before = np.roll(lengths, 1)
     return _wrapped(np.roll(pieces, 1) + turns * before / (before + lengths))
@@ -135,12 +155,60 @@ def _wrapped(angle: Any) -> Any:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-def _curve(start: Floats, direction: Floats, end: Floats, end_direction: Floats) -> Floats:
-    """Sample a cubic Bezier curve, float64 [30, 3], without its last point; the end's handle is mirrored."""
+def _curve(start: Floats, direction: Floats, end: Floats, end_direction: Floats) -> tuple[Floats, Floats]:
+    """Sample a cubic Bezier curve and its derivative, float64 [30, 3] each, without the last point.
+
+    The end's handle is mirrored.
+    """
     t = (np.arange(SAMPLES) / SAMPLES)[:, None]
     u = 1.0 - t
     mirrored = 2 * end - end_direction
-    return u**3 * start + 3 * u * u * t * direction + 3 * u * t * t * mirrored + t**3 * end
+    points = u**3 * start + 3 * u * u * t * direction + 3 * u * t * t * mirrored + t**3 * end
+    along = u * u * (direction - start) + 2 * u * t * (mirrored - direction) + t * t * (end - mirrored)
+    return points, along
+
+
+def _between(values: Floats) -> Floats:
+    """Values at nodes [n + 1, ...], interpolated to the samples of the n curves between them."""
+    t = np.arange((len(values) - 1) * SAMPLES) / SAMPLES
+    index = t.astype(int)
+    share = (t - index).reshape(-1, *[1] * (values.ndim - 1))
+    return values[index] * (1.0 - share) + values[index + 1] * share
+
+
+def _ahead(points: Floats) -> tuple[Floats, Floats]:
+    ahead = np.roll(points, -1, axis=0) - points
+    return ahead, np.linalg.norm(ahead, axis=1)
+
+
+def _tangents(ahead: Floats, lengths: Floats, given: Floats | None = None) -> Floats:
+    """Directions of length 1: the given ones where they have a length, else those between the neighbours.
+
+    ``ahead`` and ``lengths``: of the piece that starts at each point.
+    """
+    pieces = ahead / np.maximum(lengths, 1e-12)[:, None]
+    middle = pieces + np.roll(pieces, 1, axis=0)
+    middle = np.where(np.linalg.norm(middle, axis=1)[:, None] > 1e-3, middle, pieces)
+    if given is not None:
+        middle = np.where(np.linalg.norm(given, axis=1)[:, None] > 1e-6, given, middle)
+    return middle / np.maximum(np.linalg.norm(middle, axis=1), 1e-12)[:, None]
+
+
+def _perpendicular(ups: Floats, tangents: Floats) -> Floats:
+    """Each up made perpendicular to its tangent; one that has no such part takes after the one before it."""
+    flat = ups - (ups * tangents).sum(axis=1)[:, None] * tangents
+    lengths = np.linalg.norm(flat, axis=1)
+    out = flat / np.maximum(lengths, 1e-12)[:, None]
+    for index in np.flatnonzero(lengths < 1e-3):
+        last = out[index - 1] if index else np.eye(3)[int(np.abs(tangents[0]).argmin())]
+        last = last - (last @ tangents[index]) * tangents[index]
+        out[index] = last / max(float(np.linalg.norm(last)), 1e-12)
+    return out
+
+
+def _rolled(ups: Floats, tangents: Floats, roll: Floats) -> Floats:
+    """Ups turned about the tangents by ``roll`` radians; a positive roll leans to the left."""
+    return np.cos(roll)[:, None] * ups - np.sin(roll)[:, None] * np.cross(ups, tangents)
 
 
 def _read_nodes(path: Path) -> list[Mapping[str, Any]]:

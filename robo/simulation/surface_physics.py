@@ -1,0 +1,301 @@
+"""The car on a floor in three dimensions: the planar car in the floor's tangent plane, or in the air.
+
+State of a car, float64 [24]: position (0-2), the way it faces (3-5) and its up (6-8), both of length 1,
+velocity in m/s (9-11), world axes; the planar car of ``physics`` (12-22), of which yaw rate, wheels and
+steering last from step to step; what presses it to the floor (23), N.
+
+On the floor its up is the floor's normal, which follows the surface as the car moves; the floor's curvature
+under the moving car and gravity press it down, and where they would have to pull it down it flies. In the air
+it keeps its orientation and falls.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from robo.simulation import physics
+from robo.simulation.footing import centre, directions, distance, lateral_at, locate, normal
+from robo.simulation.physics import (
+    DT,
+    GRAVITY,
+    MASS,
+    NEAREST,
+    OUTLINE,
+    RETURN,
+    SPIN,
+    VX,
+    VZ,
+    WALL,
+    WALL_GATE,
+    WHEEL_INERTIA,
+    YAW,
+    YAW_INERTIA,
+    YAW_RATE,
+    X,
+    Z,
+)
+from robo.simulation.surface import POSITION, RIGHT, TANGENT, UP
+from robo.simulation.vectors import Vector, add, cross, dot, level, load, minus, store, turn, unit
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PLACE, FORWARD, TOP, VELOCITY, PLANAR, LOAD = 0, 3, 6, 9, 12, 23
+STATE_SIZE = 24
+
+FLYING = physics.MEMORY_SIZE
+MEMORY_SIZE = physics.MEMORY_SIZE + 1
+"""int64 [6] of a car: that of ``physics``, and whether it is in the air."""
+
+BEYOND = 4
+"""A bit of what ``drive`` reports: no trigger sees the car, above or beside the track, or just come down on
+another branch."""
+
+REST_HEIGHT = 0.0484
+WALL_HEIGHT = 0.15
+HALF_FLOOR = 0.45
+UPRIGHT = 0.5  # cosine of the tilt from which on a car that lands is on its side or its roof
+REACH = 0.5
+SINK = 0.002
+MOST_LOAD = 20 * MASS * GRAVITY
+OTHER_BRANCH = 40  # samples
+
+
+@njit(cache=True)
+def energy(state: Floats) -> float:
+    """Of motion and of height over y = 0, joules."""
+    return MASS * GRAVITY * state[PLACE + 1] + _moving(state)
+
+
+@njit(cache=True)
+def _moving(state: Floats) -> float:
+    velocity = load(state, VELOCITY)
+    spins = 0.0
+    for wheel in range(4):
+        spins += state[PLANAR + SPIN + wheel] ** 2
+    yaw_rate = state[PLANAR + YAW_RATE]
+    return 0.5 * (MASS * dot(velocity, velocity) + YAW_INERTIA * yaw_rate * yaw_rate + WHEEL_INERTIA * spins)
+
+
+@njit(cache=True)
+def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    state: Floats,
+    memory: Ints,
+    samples: Floats,
+    length: float,
+    steps: int,
+    throttle: float,
+    brake: float,
+    turning: float,
+) -> tuple[int, float]:
+    """Advance a car by ``steps`` of 2 ms, in place, on the floor of ``surface.samples``.
+
+    Returns the bits CRASHED, RETURN (has to be put back on the track; the rest of the steps is left out) and
+    BEYOND, and the car's distance along the centre line, metres.
+    """
+    happened = 0
+    index, share = locate(samples, memory[NEAREST], WALL_GATE, load(state, PLACE))
+    for _ in range(steps):
+        before = energy(state)
+        place, top = load(state, PLACE), load(state, TOP)
+        work = _push(state, throttle, brake, turning)
+        if memory[FLYING]:
+            index, share, touching, landed = _fly(state, memory, samples, index)
+            happened |= landed
+        else:
+            index, share, touching = _follow(state, memory, samples, index)
+        _keep_energy(state, before + (max(work, 0.0) if throttle > 0.0 else 0.0), place, top)
+        planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
+        happened |= physics._contact(memory, touching) | physics._slow(planar, memory)
+        if state[PLACE + 1] < 0.0:
+            happened |= RETURN
+        if happened & RETURN:
+            break
+    memory[NEAREST] = index
+    if memory[FLYING] and _out_of_reach(samples, index, share, load(state, PLACE)):
+        happened |= BEYOND
+    return happened, distance(samples, index, share, length)
+
+
+@njit(cache=True)
+def _push(state: Floats, throttle: float, brake: float, turning: float) -> float:
+    """Gravity, motor and tyres: change the velocity and turn the car; the place stays.
+
+    Returns the work that motor and tyres did, joules.
+    """
+    forward, up = load(state, FORWARD), load(state, TOP)
+    right = cross(up, forward)
+    velocity = load(state, VELOCITY)
+    velocity = (velocity[0], velocity[1] - DT * GRAVITY, velocity[2])
+    planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
+    planar[X] = planar[Z] = planar[YAW] = 0.0
+    planar[VX], planar[VZ] = dot(velocity, right), dot(velocity, forward)
+    store(state, VELOCITY, velocity)
+    before = _moving(state)
+    physics.advance(planar, throttle, brake, turning, 0.25 * state[LOAD])
+    rising = dot(velocity, up)
+    velocity = add(add((0.0, 0.0, 0.0), right, planar[VX]), forward, planar[VZ])
+    store(state, VELOCITY, add(velocity, up, rising))
+    turned = planar[YAW]
+    forward = add(add((0.0, 0.0, 0.0), forward, math.cos(turned)), right, math.sin(turned))
+    store(state, FORWARD, unit(level(forward, up)))
+    planar[YAW] = 0.0
+    return _moving(state) - before
+
+
+@njit(cache=True)
+def _follow(state: Floats, memory: Ints, samples: Floats, index: int) -> tuple[int, float, bool]:
+    """Move a car over the floor for one step: index and share of its place, and whether it touches a wall."""
+    up = load(state, TOP)
+    velocity = level(load(state, VELOCITY), up)
+    store(state, VELOCITY, velocity)
+    store(state, PLACE, add(load(state, PLACE), velocity, DT))
+    index, share = locate(samples, index, WALL_GATE, load(state, PLACE))
+    tangent, rise, right = directions(samples, index, share)
+    lateral = dot(minus(load(state, PLACE), centre(samples, index, share)), right)
+    touching = False
+    if abs(lateral) > WALL_GATE:
+        touching = _hold_inside(state, samples, index)
+        if touching:
+            index, share = locate(samples, index, WALL_GATE, load(state, PLACE))
+            tangent, rise, right = directions(samples, index, share)
+    off = minus(load(state, PLACE), centre(samples, index, share))
+    lateral = dot(off, right)
+    after = normal(samples, index, share, lateral, tangent, rise)
+    height = dot(add(off, right, -lateral), after)
+    store(state, PLACE, add(load(state, PLACE), after, REST_HEIGHT - height))
+    velocity = load(state, VELOCITY)
+    pressed = -dot(velocity, minus(after, up)) / DT
+    _tilt(state, up, after)
+    state[LOAD] = min(max(MASS * (GRAVITY * after[1] + pressed), 0.0), MOST_LOAD)
+    memory[FLYING] = state[LOAD] == 0.0
+    return index, share, touching
+
+
+@njit(cache=True)
+def _tilt(state: Floats, before: Vector, after: Vector) -> None:
+    """Turn car and velocity with the floor, from one normal to another."""
+    forward = turn(load(state, FORWARD), before, after)
+    store(state, FORWARD, unit(level(forward, after)))
+    store(state, VELOCITY, level(turn(load(state, VELOCITY), before, after), after))
+    store(state, TOP, after)
+
+
+@njit(cache=True)
+def _fly(state: Floats, memory: Ints, samples: Floats, index: int) -> tuple[int, float, bool, int]:
+    """Move a car through the air: index and share of its place, whether it touches a wall, and bits."""
+    velocity = load(state, VELOCITY)
+    store(state, PLACE, add(load(state, PLACE), velocity, DT))
+    floor = _floor_below(state, samples)
+    if floor >= 0:
+        happened = _land(state, memory, samples, floor)
+        count = len(samples)
+        if (floor - index + OTHER_BRANCH) % count > 2 * OTHER_BRANCH:
+            happened |= BEYOND
+        index, share = locate(samples, floor, HALF_FLOOR, load(state, PLACE))
+        return index, share, False, happened
+    index, share = locate(samples, index, HALF_FLOOR, load(state, PLACE))
+    _, up, right = directions(samples, index, share)
+    off = minus(load(state, PLACE), centre(samples, index, share))
+    between = abs(dot(off, right)) < WALL and 0.0 < dot(off, up) < WALL_HEIGHT + REST_HEIGHT
+    return index, share, between and _hold_inside(state, samples, index), 0
+
+
+@njit(cache=True)
+def _floor_below(state: Floats, samples: Floats) -> int:
+    """The sample of whichever branch's floor the car came down on in this step; -1: it did not."""
+    place, velocity = load(state, PLACE), load(state, VELOCITY)
+    count = len(samples)
+    for index in range(count):
+        sample = samples[index]
+        off = minus(place, load(sample, POSITION))
+        if dot(off, off) > REACH * REACH:
+            continue
+        up = load(sample, UP)
+        height, rising = dot(off, up), dot(velocity, up)
+        if height >= REST_HEIGHT or rising >= 0.0 or height - DT * rising < REST_HEIGHT - SINK:
+            continue
+        if abs(dot(off, load(sample, RIGHT))) > HALF_FLOOR or dot(off, load(sample, TANGENT)) < 0.0:
+            continue
+        after = samples[(index + 1) % count]
+        if dot(minus(place, load(after, POSITION)), load(after, TANGENT)) < 0.0:
+            return index
+    return -1
+
+
+@njit(cache=True)
+def _land(state: Floats, memory: Ints, samples: Floats, floor: int) -> int:
+    """Set a car down on the floor, with no bounce; RETURN if it came down on its side or its roof."""
+    index, share = locate(samples, floor, HALF_FLOOR, load(state, PLACE))
+    tangent, rise, right = directions(samples, index, share)
+    off = minus(load(state, PLACE), centre(samples, index, share))
+    lateral = dot(off, right)
+    up = normal(samples, index, share, lateral, tangent, rise)
+    if dot(load(state, TOP), up) < UPRIGHT:
+        return RETURN
+    store(state, PLACE, add(load(state, PLACE), up, REST_HEIGHT - dot(add(off, right, -lateral), up)))
+    store(state, VELOCITY, level(load(state, VELOCITY), up))
+    store(state, FORWARD, unit(level(turn(load(state, FORWARD), load(state, TOP), up), up)))
+    store(state, TOP, up)
+    state[LOAD] = max(MASS * GRAVITY * up[1], 0.0)
+    memory[FLYING] = 0
+    return 0
+
+
+@njit(cache=True)
+def _hold_inside(state: Floats, samples: Floats, hint: int) -> bool:
+    """Keep the body off the walls beside it, as ``physics.hold_inside`` does. True on contact."""
+    touching = False
+    planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
+    forward, up = load(state, FORWARD), load(state, TOP)
+    across = cross(up, forward)
+    velocity = load(state, VELOCITY)
+    rising = dot(velocity, up)
+    planar[VX], planar[VZ] = dot(velocity, across), dot(velocity, forward)
+    for corner in range(len(OUTLINE)):
+        arm, side = OUTLINE[corner, 0], OUTLINE[corner, 1]
+        point = add(add(load(state, PLACE), forward, arm), across, side)
+        lateral, right = lateral_at(samples, hint, WALL, point)
+        if abs(lateral) <= WALL:
+            continue
+        touching = True
+        way = -math.copysign(1.0, lateral)
+        store(state, PLACE, add(load(state, PLACE), right, way * (abs(lateral) - WALL)))
+        physics._strike(planar, side, arm, way * dot(right, across), way * dot(right, forward))
+    velocity = add(add((0.0, 0.0, 0.0), across, planar[VX]), forward, planar[VZ])
+    store(state, VELOCITY, add(velocity, up, rising))
+    return touching
+
+
+@njit(cache=True)
+def _keep_energy(state: Floats, allowed: float, place: Vector, top: Vector) -> None:
+    """Slow a car down by what the step's rounding of the way over a curved floor would have given it."""
+    excess = energy(state) - allowed
+    if excess <= 0.0:
+        return
+    moving = _moving(state)
+    slower = 0.0
+    if moving > excess:
+        slower = math.sqrt(1.0 - excess / moving)
+    else:
+        store(state, PLACE, place)
+        forward = turn(load(state, FORWARD), load(state, TOP), top)
+        store(state, FORWARD, unit(level(forward, top)))
+        store(state, TOP, top)
+    for axis in range(3):
+        state[VELOCITY + axis] *= slower
+    for wheel in range(4):
+        state[PLANAR + SPIN + wheel] *= slower
+    state[PLANAR + YAW_RATE] *= slower
+
+
+@njit(cache=True)
+def _out_of_reach(samples: Floats, index: int, share: float, place: Vector) -> bool:
+    """Whether a car in the air is outside the space that a trigger spans."""
+    _, up, right = directions(samples, index, share)
+    off = minus(place, centre(samples, index, share))
+    return abs(dot(off, right)) > HALF_FLOOR or not 0.0 < dot(off, up) < WALL_HEIGHT + REST_HEIGHT
