@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ Place = tuple[Floats, Floats, float]
 """A point of the centre line, where its floor faces, and its roll in degrees."""
 
 BRIDGE = 0.3
-LOWEST = 0.12  # so that a banked floor's lower edge stays above the ground
+LOWEST = 0.12  # so that the lower edge of a banked floor stays above the ground
 BANK = 14.0
 
 LOOP_RADIUS = 0.4
 LOOP_SHIFT = 1.1  # to the right, so that the way out passes beside the way in
 RUN_UP = 3.0
+RETURN_RADIUS = 0.8
 UP = np.array((0.0, 1.0, 0.0))
 
 
@@ -41,33 +42,33 @@ def _eight() -> Iterator[Place]:
 
 
 def _looping() -> Iterator[Place]:
-    """A run-up, a vertical loop, and two half circles back to the start."""
-    yield from _line((0.0, 0.0, -RUN_UP), (0.0, 0.0, 0.0))
-    for angle in np.linspace(0.0, 2 * math.pi, 1000, endpoint=False):
-        share = angle / (2 * math.pi)
-        aside = LOOP_SHIFT * (share - math.sin(angle) / (2 * math.pi))
+    """A run-up, a vertical loop that winds to the right, and two half circles back to the start."""
+    slant = math.atan2(LOOP_SHIFT, 2 * math.pi * LOOP_RADIUS)
+    out_x, out_z = LOOP_SHIFT * math.cos(slant), LOOP_SHIFT * math.sin(slant)
+    far = out_x + 2 * RETURN_RADIUS
+    top = 2.0
+
+    def at(x: float, z: float) -> Place:
+        """A place on the ground, from metres right of the run-up and along it."""
+        sine, cosine = math.sin(slant), math.cos(slant)
+        return np.array((x * cosine + z * sine, LOWEST, z * cosine - x * sine)), UP, 0.0
+
+    shares = np.linspace(0.0, 1.0, 800, endpoint=False)
+    yield from (at(0.0, -RUN_UP * (1 - share)) for share in shares)
+    for angle in 2 * math.pi * shares:
         sine, cosine = math.sin(angle), math.cos(angle)
-        yield (
-            np.array((aside, LOOP_RADIUS * (1 - cosine), LOOP_RADIUS * sine)),
-            np.array((0.0, cosine, -sine)),
-            0.0,
-        )
-    far = LOOP_SHIFT + 2 * 0.8
-    yield from _line((LOOP_SHIFT, 0.0, 0.0), (LOOP_SHIFT, 0.0, 1.6))
-    yield from _half_circle((LOOP_SHIFT + 0.8, 1.6), lambda a: (-0.8 * math.cos(a), 0.8 * math.sin(a)))
-    yield from _line((far, 0.0, 1.6), (far, 0.0, -RUN_UP))
-    yield from _half_circle((far / 2, -RUN_UP), lambda a: (far / 2 * math.cos(a), -far / 2 * math.sin(a)))
-
-
-def _line(start: tuple[float, ...], end: tuple[float, ...]) -> Iterator[Place]:
-    for share in np.linspace(0.0, 1.0, 500, endpoint=False):
-        yield (1 - share) * np.array(start) + share * np.array(end), UP, 0.0
-
-
-def _half_circle(middle: tuple[float, float], off: Callable[[float], tuple[float, float]]) -> Iterator[Place]:
-    for angle in np.linspace(0.0, math.pi, 500, endpoint=False):
-        x, z = off(angle)
-        yield np.array((middle[0] + x, 0.0, middle[1] + z)), UP, 0.0
+        aside = LOOP_SHIFT * angle / (2 * math.pi)
+        point = np.array((aside, LOWEST + LOOP_RADIUS * (1 - cosine), LOOP_RADIUS * sine))
+        yield point, np.array((0.0, cosine, -sine)), 0.0
+    yield from (at(out_x, out_z + (top - out_z) * share) for share in shares)
+    yield from (
+        at(out_x + RETURN_RADIUS * (1 - math.cos(angle)), top + RETURN_RADIUS * math.sin(angle))
+        for angle in math.pi * shares
+    )
+    yield from (at(far, top - (top + RUN_UP) * share) for share in shares)
+    yield from (
+        at(far / 2 * (1 + math.cos(angle)), -RUN_UP - far / 2 * math.sin(angle)) for angle in math.pi * shares
+    )
 
 
 def _write(name: str, places: list[Place], count: int) -> None:

@@ -54,6 +54,10 @@ class Relief:
         """Advance a car in place by throttle, brake and turn; see ``surface_physics.drive``."""
         return surface_physics.drive(state, memory, self.samples, self.length, steps, *controls)
 
+    def centre_line(self, distance: float) -> Numbers:
+        """The centre line's point at ``distance`` metres, x, y, z."""
+        return tuple(self._centre(*self._locate(distance)).tolist())
+
     def track_angle(self, state: Floats, distance: float) -> float:
         """Degrees 0..180 between the way a car faces and the track's direction."""
         tangent, _, _ = self._directions(*self._locate(distance))

@@ -38,7 +38,7 @@ from robo.simulation.physics import (
     X,
     Z,
 )
-from robo.simulation.surface import POSITION, RIGHT, TANGENT, UP
+from robo.simulation.surface import POSITION, RIGHT, TANGENT
 from robo.simulation.vectors import Vector, add, cross, dot, level, load, minus, store, turn, unit
 
 Floats = NDArray[np.float64]
@@ -60,7 +60,7 @@ WALL_HEIGHT = 0.15
 HALF_FLOOR = 0.45
 UPRIGHT = 0.5  # cosine of the tilt from which on a car that lands is on its side or its roof
 REACH = 0.5
-SINK = 0.002
+SINK = 0.002  # metres by which a landing may be seen late
 MOST_LOAD = 20 * MASS * GRAVITY
 OTHER_BRANCH = 40  # samples
 
@@ -155,19 +155,12 @@ def _follow(state: Floats, memory: Ints, samples: Floats, index: int) -> tuple[i
     store(state, VELOCITY, velocity)
     store(state, PLACE, add(load(state, PLACE), velocity, DT))
     index, share = locate(samples, index, WALL_GATE, load(state, PLACE))
-    tangent, rise, right = directions(samples, index, share)
-    lateral = dot(minus(load(state, PLACE), centre(samples, index, share)), right)
-    touching = False
-    if abs(lateral) > WALL_GATE:
-        touching = _hold_inside(state, samples, index)
-        if touching:
-            index, share = locate(samples, index, WALL_GATE, load(state, PLACE))
-            tangent, rise, right = directions(samples, index, share)
-    off = minus(load(state, PLACE), centre(samples, index, share))
-    lateral = dot(off, right)
-    after = normal(samples, index, share, lateral, tangent, rise)
-    height = dot(add(off, right, -lateral), after)
-    store(state, PLACE, add(load(state, PLACE), after, REST_HEIGHT - height))
+    after, lateral, off = _floor_at(state, samples, index, share)
+    touching = abs(lateral) > WALL_GATE and _hold_inside(state, samples, index)
+    if touching:
+        index, share = locate(samples, index, WALL_GATE, load(state, PLACE))
+        after, lateral, off = _floor_at(state, samples, index, share)
+    store(state, PLACE, add(load(state, PLACE), after, REST_HEIGHT - dot(off, after)))
     velocity = load(state, VELOCITY)
     pressed = -dot(velocity, minus(after, up)) / DT
     _tilt(state, up, after)
@@ -208,36 +201,48 @@ def _fly(state: Floats, memory: Ints, samples: Floats, index: int) -> tuple[int,
 @njit(cache=True)
 def _floor_below(state: Floats, samples: Floats) -> int:
     """The sample of whichever branch's floor the car came down on in this step; -1: it did not."""
-    place, velocity = load(state, PLACE), load(state, VELOCITY)
+    place = load(state, PLACE)
     count = len(samples)
     for index in range(count):
         sample = samples[index]
         off = minus(place, load(sample, POSITION))
-        if dot(off, off) > REACH * REACH:
+        if dot(off, off) > REACH * REACH or abs(dot(off, load(sample, RIGHT))) > HALF_FLOOR:
             continue
-        up = load(sample, UP)
-        height, rising = dot(off, up), dot(velocity, up)
-        if height >= REST_HEIGHT or rising >= 0.0 or height - DT * rising < REST_HEIGHT - SINK:
-            continue
-        if abs(dot(off, load(sample, RIGHT))) > HALF_FLOOR or dot(off, load(sample, TANGENT)) < 0.0:
+        past = dot(off, load(sample, TANGENT))
+        if past < 0.0:
             continue
         after = samples[(index + 1) % count]
-        if dot(minus(place, load(after, POSITION)), load(after, TANGENT)) < 0.0:
+        ahead = -dot(minus(place, load(after, POSITION)), load(after, TANGENT))
+        if ahead > 0.0 and _comes_down(state, samples, index, past / (past + ahead)):
             return index
     return -1
+
+
+@njit(cache=True)
+def _comes_down(state: Floats, samples: Floats, index: int, share: float) -> bool:
+    """Whether the car passed the height at which it rests on the floor, downwards, in this step."""
+    up, lateral, off = _floor_at(state, samples, index, share)
+    height, rising = dot(off, up), dot(load(state, VELOCITY), up)
+    return abs(lateral) <= HALF_FLOOR and rising < 0.0 and height < REST_HEIGHT <= height - DT * rising + SINK
+
+
+@njit(cache=True)
+def _floor_at(state: Floats, samples: Floats, index: int, share: float) -> tuple[Vector, float, Vector]:
+    """The floor's normal under a car, where across the track that is, and the car's place from there."""
+    tangent, rise, right = directions(samples, index, share)
+    off = minus(load(state, PLACE), centre(samples, index, share))
+    lateral = dot(off, right)
+    return normal(samples, index, share, lateral, tangent, rise), lateral, add(off, right, -lateral)
 
 
 @njit(cache=True)
 def _land(state: Floats, memory: Ints, samples: Floats, floor: int) -> int:
     """Set a car down on the floor, with no bounce; RETURN if it came down on its side or its roof."""
     index, share = locate(samples, floor, HALF_FLOOR, load(state, PLACE))
-    tangent, rise, right = directions(samples, index, share)
-    off = minus(load(state, PLACE), centre(samples, index, share))
-    lateral = dot(off, right)
-    up = normal(samples, index, share, lateral, tangent, rise)
+    up, _, off = _floor_at(state, samples, index, share)
     if dot(load(state, TOP), up) < UPRIGHT:
         return RETURN
-    store(state, PLACE, add(load(state, PLACE), up, REST_HEIGHT - dot(add(off, right, -lateral), up)))
+    store(state, PLACE, add(load(state, PLACE), up, REST_HEIGHT - dot(off, up)))
     store(state, VELOCITY, level(load(state, VELOCITY), up))
     store(state, FORWARD, unit(level(turn(load(state, FORWARD), load(state, TOP), up), up)))
     store(state, TOP, up)
