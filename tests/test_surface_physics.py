@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robo.config import ROOT
-from robo.simulation import physics
+from robo.simulation import physics, surface_physics
 from robo.simulation.physics import CRASHED, NEAREST, RETURN, STEPS_PER_SECOND
 from robo.simulation.relief import Relief
 from robo.simulation.surface_physics import (
@@ -58,7 +58,9 @@ class Car:
         return bool(self.memory[FLYING])
 
     def drive(self, steps: int, throttle: float = 0.0, brake: float = 0.0, turn: float = 0.0) -> int:
-        happened, self.distance = self.relief.drive(self.state, self.memory, steps, (throttle, brake, turn))
+        happened, self.distance = surface_physics.drive(
+            self.state, self.memory, self.relief.samples, self.relief.length, steps, throttle, brake, turn
+        )
         return happened
 
     def aim(self) -> float:

@@ -48,12 +48,6 @@ class Relief:
         memory[physics.NEAREST] = index
         memory[FLYING] = state[LOAD] == 0.0
 
-    def drive(
-        self, state: Floats, memory: Ints, steps: int, controls: tuple[float, float, float]
-    ) -> tuple[int, float]:
-        """Advance a car in place by throttle, brake and turn; see ``surface_physics.drive``."""
-        return surface_physics.drive(state, memory, self.samples, self.length, steps, *controls)
-
     def centre_line(self, distance: float) -> Numbers:
         """The centre line's point at ``distance`` metres, x, y, z."""
         return tuple(self._centre(*self._locate(distance)).tolist())

@@ -100,25 +100,47 @@ def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
     happened = 0
     index, share = locate(samples, memory[NEAREST], WALL_GATE, load(state, PLACE))
     for _ in range(steps):
-        before = energy(state)
-        place, top = load(state, PLACE), load(state, TOP)
-        work = _push(state, throttle, brake, turning)
-        if memory[FLYING]:
-            index, share, touching, landed = _fly(state, memory, samples, index)
-            happened |= landed
-        else:
-            index, share, touching = _follow(state, memory, samples, index)
-        _keep_energy(state, before + (max(work, 0.0) if throttle > 0.0 else 0.0), place, top)
-        planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
-        happened |= physics._contact(memory, touching) | physics._slow(planar, memory)
-        if state[PLACE + 1] < 0.0:
-            happened |= RETURN
+        new, index, share = step(state, memory, samples, index, throttle, brake, turning)
+        happened |= new
         if happened & RETURN:
             break
+    return happened | arrive(state, memory, samples, index, share), distance(samples, index, share, length)
+
+
+@njit(cache=True)
+def step(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    state: Floats,
+    memory: Ints,
+    samples: Floats,
+    index: int,
+    throttle: float,
+    brake: float,
+    turning: float,
+) -> tuple[int, int, float]:
+    """Advance a car by 2 ms, in place, from sample ``index``. What happened, and where it is now."""
+    happened = 0
+    before = energy(state)
+    place, top = load(state, PLACE), load(state, TOP)
+    work = _push(state, throttle, brake, turning)
+    if memory[FLYING]:
+        index, share, touching, happened = _fly(state, memory, samples, index)
+    else:
+        index, share, touching = _follow(state, memory, samples, index)
+    _keep_energy(state, before + (max(work, 0.0) if throttle > 0.0 else 0.0), place, top)
+    planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
+    happened |= physics._contact(memory, touching) | physics._slow(planar, memory)
+    if state[PLACE + 1] < 0.0:
+        happened |= RETURN
+    return happened, index, share
+
+
+@njit(cache=True)
+def arrive(state: Floats, memory: Ints, samples: Floats, index: int, share: float) -> int:
+    """End a frame: remember where the car is; BEYOND where no trigger sees it."""
     memory[NEAREST] = index
     if memory[FLYING] and _out_of_reach(samples, index, share, load(state, PLACE)):
-        happened |= BEYOND
-    return happened, distance(samples, index, share, length)
+        return BEYOND
+    return 0
 
 
 @njit(cache=True)

@@ -17,6 +17,7 @@ from robo.simulation import physics, relief
 from robo.simulation.camera import Camera
 from robo.simulation.ground import Ground
 from robo.simulation.relief import Relief
+from robo.simulation.relief_traffic import ReliefTraffic
 from robo.simulation.surface_physics import BEYOND
 from robo.simulation.track import Track
 from robo.simulation.traffic import Traffic
@@ -165,43 +166,41 @@ class ReliefTerrain:
         self._relief = Relief(track)
         self._ghosts = ghosts
         self._antialias = antialias
-        self._cars: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
+        self.traffic = ReliefTraffic(self._relief.samples, track.length, ghosts=ghosts)
 
     def add(self) -> None:
         """See Terrain."""
-        self._cars.append(self._relief.new_state())
+        self.traffic.add()
 
     def remove(self, row: int) -> None:
         """See Terrain."""
-        del self._cars[row]
+        self.traffic.remove(row)
 
     def place(self, row: int, distance: float) -> None:
         """See Terrain."""
-        self._relief.place(*self._cars[row], distance)
+        self._relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
 
     def is_free(self, row: int, distance: float) -> bool:
-        """See Terrain. Cars do not touch one another here."""
-        return True
+        """See Terrain."""
+        return self.traffic.is_free(row, np.array(self._relief.centre_line(distance)))
 
     def stay(self, row: int) -> None:
         """See Terrain."""
-        self._cars[row][1][physics.MOVED] = 0
+        self.traffic.memories[row, physics.MOVED] = 0
 
     def drive(self, steps: int, controls: Sequence[Controls]) -> tuple[list[Drive], list[tuple[int, int]]]:
         """See Terrain."""
-        results = []
-        for (state, memory), asked in zip(self._cars, controls, strict=True):
-            happened, distance = self._relief.drive(state, memory, steps, asked)
-            results.append(Drive(happened, distance, passed=not happened & BEYOND))
-        return results, []
+        results, bumps = self.traffic.drive(steps, controls)
+        drives = [Drive(happened, distance, passed=not happened & BEYOND) for happened, distance in results]
+        return drives, bumps
 
     def pose(self, row: int, distance: float) -> Pose:
         """See Terrain."""
-        state, _ = self._cars[row]
+        state = self.traffic.states[row]
         return Pose(*relief.pose(state), self._relief.track_angle(state, distance))
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        own, _ = self._cars[row]
-        others = [] if self._ghosts else [state for state, _ in self._cars if state is not own]
-        return self._relief.picture(own, width, others, antialias=self._antialias)
+        states = self.traffic.states
+        others = () if self._ghosts else [state for other, state in enumerate(states) if other != row]
+        return self._relief.picture(states[row], width, others, antialias=self._antialias)
