@@ -102,11 +102,11 @@ def test_a_quaternion_turns_z_and_y_to_where_they_shall_be(seed: int) -> None:
 def test_the_track_angle_is_taken_in_three_dimensions() -> None:
     world = World(LOOP)
     world.add_car("a")
-    car = world._cars["a"]
-    world._place(car, 3.7)  # where the loop climbs straight up
+    state = world.terrain.traffic.states[0]
+    world.place("a", 3.7)  # where the loop climbs straight up
     assert world.status("a").track_angle < 0.5
     assert rotated(world.status("a").rotation, (0, 0, 1))[1] > 0.85
-    car.state[3:6] = -car.state[3:6]
+    state[3:6] = -state[3:6]
     assert world.status("a").track_angle > 179.5
 
 
@@ -133,9 +133,10 @@ def test_triggers_are_as_high_as_the_walls() -> None:
         world.add_car("a")
         car = world._cars["a"]
         world._place(car, 5 * spacing - 0.05)
-        car.state[PLACE : PLACE + 3] += lift * car.state[6:9]
-        car.state[VELOCITY : VELOCITY + 3] = 2.0 * car.state[3:6]
-        car.memory[FLYING] = lift > 0.0
+        state = world.terrain.traffic.states[0]
+        state[PLACE : PLACE + 3] += lift * state[6:9]
+        state[VELOCITY : VELOCITY + 3] = 2.0 * state[3:6]
+        world.terrain.traffic.memories[0, FLYING] = lift > 0.0
         events = [event for _ in range(6) for event in world.step()]
         crossings.append([event.segment for event in events if isinstance(event, SegmentCrossed)])
     assert crossings == [[4], [4], []]
@@ -143,7 +144,7 @@ def test_triggers_are_as_high_as_the_walls() -> None:
 
 def test_the_same_seed_and_commands_give_the_same_trajectory_whatever_others_do() -> None:
     def trajectory(company: bool) -> list[tuple]:
-        world = World(LOOP, seed=9)
+        world = World(LOOP, seed=9, ghosts=True)
         random, other = np.random.default_rng(1), np.random.default_rng(2)
         world.add_car("a")
         places = []
