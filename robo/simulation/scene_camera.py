@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from robo.simulation.camera import (
     AHEAD,
     ASPECT,
+    CAR_HALVES,
+    CAR_SHADES,
     FIELD_OF_VIEW,
     NEAR,
     PITCH,
@@ -37,6 +39,7 @@ from robo.simulation.scene import (
     VERTICES,
     Scene,
 )
+from robo.simulation.surface_physics import REST_HEIGHT
 from robo.simulation.vectors import Vector, add, cross, dot, load, minus
 
 Floats = NDArray[np.float64]
@@ -48,10 +51,9 @@ ABOVE = 0.02
 FAR = 20.0
 GROUND = -0.01
 WALL, UNDERSIDE, CAR, SKY, SHADES = 16, 17, 18, 32, 48
-"""Palette indices beyond those of the ground; the sky's shades follow one another, low to high."""
-CAR_COLOUR = (48, 48, 48)
-HALF_CAR = (0.045, 0.03, 0.1)
-"""Half of a car's body to the right, up and forward, metres; its middle is at the car's origin."""
+"""Palette indices beyond those of the ground; a car's three and the sky's shades follow one another."""
+LOWER = CAR_HALVES[1] - REST_HEIGHT
+"""Metres from a car's origin up to the middle of its body, which stands on the floor."""
 OFF_BY = 0.4
 """Pixels by which a chunk may be off."""
 
@@ -107,7 +109,7 @@ def _palette() -> Bytes:
     ground = palette()
     colours[: len(ground)] = ground
     colours[WALL] = colours[UNDERSIDE] = WALL_COLOUR
-    colours[CAR] = CAR_COLOUR
+    colours[CAR : CAR + len(CAR_SHADES)] = CAR_SHADES
     colours[SKY:] = np.round(np.linspace(SKY_LOW, SKY_HIGH, SHADES))[:, None]
     return colours
 
@@ -279,19 +281,20 @@ def _draw_car(  # noqa: PLR0917 numba kernels take their state as flat arguments
 ) -> None:
     place, forward, up = load(car, 0), load(car, 3), load(car, 6)
     axes = (cross(up, forward), up, forward)
+    place = add(place, up, LOWER)
     for axis in range(3):
         one, other = (axis + 1) % 3, (axis + 2) % 3
         for side in (-1.0, 1.0):
-            middle = add(place, axes[axis], side * HALF_CAR[axis])
-            low = add(middle, axes[one], -HALF_CAR[one])
-            high = add(middle, axes[one], HALF_CAR[one])
+            middle = add(place, axes[axis], side * CAR_HALVES[axis])
+            low = add(middle, axes[one], -CAR_HALVES[one])
+            high = add(middle, axes[one], CAR_HALVES[one])
             corners = (
-                _seen(view, add(low, axes[other], -HALF_CAR[other])),
-                _seen(view, add(low, axes[other], HALF_CAR[other])),
-                _seen(view, add(high, axes[other], HALF_CAR[other])),
-                _seen(view, add(high, axes[other], -HALF_CAR[other])),
+                _seen(view, add(low, axes[other], -CAR_HALVES[other])),
+                _seen(view, add(low, axes[other], CAR_HALVES[other])),
+                _seen(view, add(high, axes[other], CAR_HALVES[other])),
+                _seen(view, add(high, axes[other], -CAR_HALVES[other])),
             )
-            fill_quad(indices, depths, outline, focal, corners, CAR)
+            fill_quad(indices, depths, outline, focal, corners, CAR + axis)
 
 
 @njit(cache=True, nogil=True)

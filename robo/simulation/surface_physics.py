@@ -56,6 +56,7 @@ BEYOND = 4
 another branch."""
 
 REST_HEIGHT = 0.0484
+"""Height of a car's origin above the floor, metres."""
 WALL_HEIGHT = 0.15
 HALF_FLOOR = 0.45
 UPRIGHT = 0.5  # cosine of the tilt from which on a car that lands is on its side or its roof

@@ -18,12 +18,9 @@ from robo.simulation.camera import Camera
 from robo.simulation.ground import Ground
 from robo.simulation.relief import Relief
 from robo.simulation.relief_traffic import ReliefTraffic
-from robo.simulation.surface_physics import BEYOND
+from robo.simulation.surface_physics import BEYOND, REST_HEIGHT
 from robo.simulation.track import Track
 from robo.simulation.traffic import Traffic
-
-REST_HEIGHT = 0.0484
-"""Height of a car's origin above the floor, metres."""
 
 Controls = tuple[float, float, float]
 Numbers = tuple[float, ...]
