@@ -4,13 +4,14 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 RUN ?=
+SEED ?= 1
 ARGS ?=
 LOG ?=
 export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
-	test lint format bench_time_to_lap bench_simulator replay_race clean
+	test lint format bench_time_to_lap bench_simulator replay_race track clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -62,3 +63,6 @@ replay_race: setup ## stream a race log on port 11001 (LOG=race.log ARGS="--spee
 
 bench_simulator: setup ## measure the embedded simulator's speed and steadiness; prints one JSON line
 	@exec $(PYTHON) -m scripts.bench_simulator $(ARGS)
+
+track: setup ## write a random track and its map: tracks/$SEED.json and .png (SEED=7 ARGS="--length 20")
+	@exec $(PYTHON) -m scripts.make_track $(SEED) $(ARGS)

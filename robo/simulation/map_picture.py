@@ -1,0 +1,79 @@
+"""A track as a map: its floor from above, north (+z) up."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from robo.simulation.ground import BANDS, LIT, OUTSIDE, STRIPE, WHITE
+from robo.simulation.track import HALF_WIDTH, Track
+
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+
+MARGIN = 0.3
+WALL_COLOUR = (5, 6, 10)
+ARROW_COLOUR = (255, 255, 255)
+FRACTION_BITS = 4
+"""Of a pixel, as cv2 takes coordinates of finer steps."""
+
+
+def draw_map(track: Track, size: int = 1000) -> Bytes:
+    """Draw a track's bands, walls, finish line and driving direction.
+
+    Returns uint8 [H, W, 3], blue, green, red; the longer side has ``size`` pixels.
+    """
+    points = track.points[:, [0, 2]]
+    low = points.min(axis=0) - HALF_WIDTH - MARGIN
+    high = points.max(axis=0) + HALF_WIDTH + MARGIN
+    scale = size / float((high - low).max())
+    width, height = np.ceil((high - low) * scale).astype(int)
+    picture = np.full((height, width, 3), LIT[OUTSIDE][::-1], np.uint8)
+
+    def pixels(places: Floats) -> NDArray[np.int32]:
+        across, up = (places - low).T * scale
+        return np.round(np.stack([across, height - up], axis=1) * 2**FRACTION_BITS).astype(np.int32)
+
+    def fill(places: Floats, colour: tuple[int, ...]) -> None:
+        cv2.fillConvexPoly(picture, pixels(places), colour, cv2.LINE_AA, FRACTION_BITS)
+
+    yaws = track.headings
+    right = np.stack([np.cos(yaws), -np.sin(yaws)], axis=1)
+    start = -1.0
+    for end, index in BANDS:
+        first, last = (points + HALF_WIDTH * side * right for side in (start, 2 * end - 1))
+        start = 2 * end - 1
+        for piece in np.stack([first, last, np.roll(last, -1, 0), np.roll(first, -1, 0)], axis=1):
+            fill(piece, LIT[index][::-1])
+    for side in (-HALF_WIDTH, HALF_WIDTH):
+        wall = points + side * right
+        pieces = np.stack([wall, np.roll(wall, -1, axis=0)], axis=1)[_standing(wall, points)]
+        lines = [pixels(piece) for piece in pieces]
+        cv2.polylines(picture, lines, False, WALL_COLOUR, 2, cv2.LINE_AA, FRACTION_BITS)
+    fill(_stripe(track), LIT[WHITE][::-1])
+    tail, tip = pixels(_places(track, 0.15, np.array([[0.0, 0.0], [0.35, 0.0]]))) >> FRACTION_BITS
+    cv2.arrowedLine(picture, tail.tolist(), tip.tolist(), ARROW_COLOUR, 2, cv2.LINE_AA, tipLength=0.4)
+    return picture
+
+
+def _standing(wall: Floats, points: Floats) -> NDArray[np.bool_]:
+    """Which places beside the centre line are not folded into a bend tighter than the floor is wide."""
+    apart = np.linalg.norm(wall[:, None] - points[None], axis=2).min(axis=1)
+    return apart > HALF_WIDTH - 0.005
+
+
+def _stripe(track: Track) -> Floats:
+    """The corners of the finish line."""
+    corners = np.array([(-STRIPE, -1.0), (STRIPE, -1.0), (STRIPE, 1.0), (-STRIPE, 1.0)])
+    return _places(track, 0.0, corners * (0.5, HALF_WIDTH))
+
+
+def _places(track: Track, distance: float, offsets: Floats) -> Floats:
+    """Places, float64 [N, 2] of x, z, so far ahead and to the right of the centre line at a distance."""
+    x, _, z, yaw = track.pose(distance)
+    sine, cosine = math.sin(yaw), math.cos(yaw)
+    ahead, right = offsets.T
+    return np.stack([x + ahead * sine + right * cosine, z + ahead * cosine - right * sine], axis=1)

@@ -1,0 +1,79 @@
+"""Write a random track and a map of it: python -m scripts.make_track 7."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from robo.errors import UserError
+from robo.simulation.map_picture import draw_map
+from robo.simulation.procedural import LENGTHS, MIN_RADIUS, random_track
+from robo.simulation.track import Track
+from scripts.command import guarded
+
+FOLDER = Path("tracks")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Write a random flat track in the simulator's format, and a picture of it from above.",
+        epilog="The same options give the same file, on any machine.",
+    )
+    parser.add_argument("seed", type=_seed, metavar="SEED", help="a whole number; each gives another track")
+    parser.add_argument(
+        "--length",
+        type=float,
+        metavar="M",
+        help=f"of the centre line, metres (random, {LENGTHS[0]:g} to {LENGTHS[1]:g})",
+    )
+    parser.add_argument(
+        "--min-radius",
+        type=float,
+        default=MIN_RADIUS,
+        metavar="M",
+        help=f"of the tightest bend, metres ({MIN_RADIUS:g})",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=f"a .json file ({FOLDER}/SEED.json); its map is written beside",
+    )
+    options = parser.parse_args()
+    path = options.out or FOLDER / f"{options.seed}.json"
+    if path.suffix != ".json":
+        raise UserError(f"--out {path}: name a file that ends in .json")
+    _write(path, random_track(options.seed, options.length, options.min_radius))
+    track = Track.load(path)
+    picture = path.with_suffix(".png")
+    if not cv2.imwrite(str(picture), draw_map(track)):
+        raise UserError(f"{picture}: can't be written")
+    print(f"wrote {path}, {track.length:.2f} m, and {picture}")
+    return 0
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise ValueError
+    return seed
+
+
+def _write(path: Path, nodes: list[dict[str, Any]]) -> None:
+    """One node a line."""
+    lines = ",\n".join("  " + json.dumps(node) for node in nodes)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'{{"trackNodes": [\n{lines}\n]}}\n', encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; choose another --out") from None
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
