@@ -66,6 +66,7 @@ def main() -> int:
     settings = config.load(sets=sets, environ=os.environ)
     stopped: list[int] = []
     screen = Screen()
+    print("getting the car ready; on a track of a new kind that can take a minute, once", flush=True)
     with contextlib.closing(open_car(settings, name)) as car:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: stopped.append(number))
