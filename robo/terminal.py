@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 ENTER = b"\x1b[?1049h\x1b[?25l\x1b[2J"
 """Take a screen of one's own, without a cursor."""
-LEAVE = b"\x18\x1b[?2026l\x1b[0m\x1b[?25h\x1b[?1049l"
-"""Give it back, even from within a sequence that was cut off (CAN, 0x18, ends one)."""
+LEAVE = b"\x18\x1b[?2026l\x1b[0m\x1b[2J\x1b[?25h\x1b[?1049l"
+"""Give it back, even from within a sequence that was cut off (CAN, 0x18, ends one).
+
+Emptied first, since tmux leaves parts of it behind when the terminal was resized.
+"""
 
 _CLEAR = b"\x1b[2J"
 _RESET = b"\x1b[0m"
