@@ -11,7 +11,7 @@ export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
-	test lint format bench_time_to_lap bench_simulator replay_race track clean
+	test lint format bench_time_to_lap bench_simulator replay_race track drive clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -66,3 +66,6 @@ bench_simulator: setup ## measure the embedded simulator's speed and steadiness;
 
 track: setup ## write a random track and its map: tracks/$SEED.json and .png (SEED=7 ARGS="--length 20")
 	@exec $(PYTHON) -m scripts.make_track $(SEED) $(ARGS)
+
+drive: setup ## drive a car yourself, in this terminal (ARGS="--track configs/tracks/loop.json --throttle 0.3")
+	@exec $(PYTHON) -m scripts.drive $(ARGS)
