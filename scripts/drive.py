@@ -66,7 +66,6 @@ def main() -> int:
     settings = config.load(sets=sets, environ=os.environ)
     stopped: list[int] = []
     screen = Screen()
-    print("getting the car ready; on a track of a new kind that can take a minute, once", flush=True)
     with contextlib.closing(open_car(settings, name)) as car:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: stopped.append(number))
@@ -82,8 +81,10 @@ def open_car(settings: Config, name: str) -> DrivenCar:
     if not simulator.embedded:
         ports = simulator.car_port, simulator.spectator_port
         return RemoteCar(simulator.host, *ports, clock, name=name, team=settings.cars.team)
+    track = Track.load(Path(settings.track))
+    print("getting the car ready; on a track of a new kind that can take a minute, once", flush=True)
     world = World(
-        Track.load(Path(settings.track)),
+        track,
         simulator.segments,
         simulator.segments_between_cars,
         settings.seed,
