@@ -121,3 +121,78 @@ def test_drives_on_a_track_that_climbs() -> None:
 def test_names_a_wrong_choice(track: Track, option: str, value: str) -> None:
     with pytest.raises(UserError, match=f"{option} '{value}': choose one of"):
         robo.gym.RobotiniEnv(track=track, **{option: value})
+
+
+ENDS = {
+    "driven": [],
+    "each frame": ["action.repeat=1"],
+    "stuck": ["episode.stuck_metres=2", "reward.stuck=-7"],
+    "time over": ["episode.max_seconds=2"],
+    "smoothed": ["simulator.antialias=true", "observation.action_history=0", "observation.history=1"],
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_many_cars_drive_as_each_would_alone(track: Track, case: str) -> None:
+    settings = config.load(sets=["episode.laps=1", *ENDS[case]])
+    count, random, ends = 4, np.random.default_rng(0), set()
+    many = robo.gym.VectorRobotini(count, track=track, settings=settings)
+    alone = [robo.gym.RobotiniEnv(track=track, settings=settings) for _ in range(count)]
+    places = random.uniform(0.0, track.length, count)
+    places[0] = track.length - 0.2  # so that a lap begins soon
+    seen, _ = many.reset(options={"place": places})
+    for row, env in enumerate(alone):
+        assert np.array_equal(env.reset(options={"place": places[row]})[0], seen[row])
+    newest = slice(24 * (settings.observation.history - 1), 24 * settings.observation.history)
+    for _ in range(445 if case == "driven" else 100):
+        actions = random.uniform(-1.0, 1.0, (count, 2)).astype(np.float32)
+        for row in range(2):
+            controls = follow_colors(seen[row, newest].reshape(8, 3))
+            actions[row] = to_action(settings.action, *controls)
+        seen, rewards, terminated, truncated, infos = many.step(actions)
+        for row, env in enumerate(alone):
+            expected, reward, *ended, info = env.step(actions[row])
+            assert ended == [terminated[row], truncated[row]]
+            assert rewards[row] == pytest.approx(reward, abs=1e-6)
+            last, last_infos = seen[row], infos
+            if any(ended):
+                last, last_infos = infos["final_obs"][row], infos["final_info"]
+                assert last_infos["end"][row] == info["end"]
+                ends.add(info["end"])
+                begun, _ = env.reset(options={"place": infos["distance"][row]})
+                assert np.array_equal(seen[row], begun)
+            assert np.array_equal(last, expected)
+            names = ["crashes", "laps", "time"]
+            if info.get("end") != "returned to track":  # where alone the car is elsewhere already
+                names += ["speed", "distance"]
+            for name in names:
+                assert last_infos[name][row] == pytest.approx(info[name], abs=1e-6)
+    wanted = {"driven": {"laps done", "returned to track"}, "stuck": {"no progress"}}
+    assert ends >= wanted.get(case, {"time limit"} if case == "time over" else set())
+
+
+def test_many_cars_keep_to_the_gymnasium_api(track: Track) -> None:
+    many = gymnasium.make_vec(
+        "robo/Robotini-v0", 3, observation="camera", track=track, render_mode="rgb_array"
+    )
+    assert isinstance(many.unwrapped, robo.gym.VectorRobotini)
+    assert many.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
+    first, _ = many.reset(seed=1)
+    many.action_space.seed(0)
+    assert many.observation_space.contains(first)
+    seen, rewards, terminated, truncated, _ = many.step(many.action_space.sample())
+    assert many.observation_space.contains(seen)
+    assert rewards.shape == terminated.shape == truncated.shape == (3,)
+    assert all(np.array_equal(a, b) for a, b in zip(many.render(), seen, strict=True))
+    assert np.array_equal(many.reset(seed=1)[0], first)
+    with pytest.raises(ValueError, match="not NaN"):
+        many.step(np.full((3, 2), np.nan, np.float32))
+
+
+def test_many_cars_need_a_flat_track() -> None:
+    with pytest.raises(UserError, match="track bridge: a vector of cars needs a flat one"):
+        robo.gym.VectorRobotini(2, track=config.ROOT / "configs/tracks/bridge.json")
+
+
+def test_benchmark_counts_steps() -> None:
+    assert robo.gym.benchmark(5)() == 5

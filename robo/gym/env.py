@@ -14,6 +14,7 @@ from robo.driving.driver import Driver, EpisodeResult, Seen
 from robo.driving.policies import to_command
 from robo.driving.state import CarState
 from robo.driving.stream import StreamState
+from robo.driving.transitions import ACTION_SIZE
 from robo.gym import tasks
 from robo.perception.color_mass import color_mass
 from robo.protocol import spectator as wire
@@ -76,7 +77,8 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = tasks.action_space()
         self.render_mode = render_mode
         self._kind = observation
-        self._world = World(self._track, self._settings.simulator.segments, ghosts=True)
+        simulator = self._settings.simulator
+        self._world = World(self._track, simulator.segments, ghosts=True, antialias=simulator.antialias)
         self._world.add_car(CAR)
         self._driver: Driver | None = None
 
@@ -103,11 +105,13 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return self._observation(seen.vector), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take a decision; see gymnasium.Env. Raises ResetNeeded after an episode's end."""
+        """Take a decision; see gymnasium.Env. Raises ResetNeeded after an episode's end.
+
+        Raises ValueError for an action of another shape or a NaN.
+        """
         if self._driver is None:
             raise gymnasium.error.ResetNeeded("the episode is over, or none has begun: call reset()")
-        # Not what the caller holds: it may change it, and the driver remembers it.
-        action = np.clip(np.array(action, np.float32), -1.0, 1.0)
+        action = tasks.clipped(action, (ACTION_SIZE,))
         self._driver.act(action)
         throttle, turn = to_command(self._settings.action, action)
         frames = self._drive(throttle, turn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -57,3 +58,11 @@ def observation_space(kind: str, settings: Config) -> Box:
     if kind == "state":
         return Box(-np.inf, np.inf, (STATE_SIZE,), np.float32)
     raise UserError(f"observation {kind!r}: choose one of: color_mass, camera, state")
+
+
+def clipped(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A copy of actions, float32, clipped to -1..1. Raises ValueError for another shape or a NaN."""
+    copy = np.array(actions, np.float32)
+    if copy.shape != shape or np.isnan(copy).any():
+        raise ValueError(f"actions must be {list(shape)} numbers, not NaN; they are {actions!r:.100}")
+    return np.clip(copy, -1.0, 1.0)
