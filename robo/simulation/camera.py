@@ -58,9 +58,21 @@ class Camera:
         shades = SKY_LOW + (SKY_HIGH - SKY_LOW) * np.clip(self._slopes / highest, 0.0, 1.0)
         self._sky = np.round(shades).astype(np.uint8)
         self._shape = (height, width, 3)
-        self._palette = palette()
-        self._ground = ground
         self._walls = np.empty(DIRECTIONS)
+        self.view = (
+            self._spread,
+            self._slopes,
+            self._lefts,
+            self._strides,
+            self._sky,
+            palette(),
+            ground.walls,
+            ground.picture,
+            float(ground.origin[0]),
+            float(ground.origin[1]),
+            float(ground.texel),
+        )
+        """What ``draw`` needs to know of the camera and the ground."""
         self._depths = depth
         self._edge = np.array((edge, math.tan(FIELD_OF_VIEW / 2)))
         self._nearness = np.empty((height, width), np.float32)
@@ -72,26 +84,8 @@ class Camera:
 
         ``cars``: float64 [N, 3 or more], x, z and yaw of every car, of which this one is in row ``own``.
         """
-        sine, cosine = math.sin(yaw), math.cos(yaw)
-        x, z = x + AHEAD * sine, z + AHEAD * cosine
         out = np.empty(self._shape, np.uint8)
-        ground = self._ground
-        _find_walls(self._walls, ground.walls, self._spread, x, z, sine, cosine)
-        _colour_pixels(
-            out,
-            self._walls,
-            self._spread,
-            self._slopes,
-            self._lefts,
-            self._strides,
-            self._sky,
-            self._palette,
-            ground.picture,
-            (x - ground.origin[0]) / ground.texel,
-            (z - ground.origin[1]) / ground.texel,
-            sine / ground.texel,
-            cosine / ground.texel,
-        )
+        draw(out, self._walls, *self.view, x, z, yaw)
         if cars is not None:
             self._draw_cars(out, own, cars)
         return halved(out) if self._antialias else out
@@ -110,6 +104,50 @@ class Camera:
             own,
             cars,
         )
+
+
+@njit(cache=True, nogil=True)
+def draw(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    out: Bytes,
+    walls: Floats,
+    spread: float,
+    slopes: Floats,
+    lefts: Floats,
+    strides: Floats,
+    sky: Bytes,
+    colours: Bytes,
+    pieces: Floats,
+    ground: Bytes,
+    origin_x: float,
+    origin_z: float,
+    texel: float,
+    x: float,
+    z: float,
+    yaw: float,
+) -> None:
+    """Fill ``out`` with what the camera of a car at x, z and yaw sees, other cars left out.
+
+    ``walls``: float64 [DIRECTIONS], overwritten; what is between it and ``x``: ``Camera.view``.
+    """
+    sine, cosine = math.sin(yaw), math.cos(yaw)
+    x += AHEAD * sine
+    z += AHEAD * cosine
+    _find_walls(walls, pieces, spread, x, z, sine, cosine)
+    _colour_pixels(
+        out,
+        walls,
+        spread,
+        slopes,
+        lefts,
+        strides,
+        sky,
+        colours,
+        ground,
+        (x - origin_x) / texel,
+        (z - origin_z) / texel,
+        sine / texel,
+        cosine / texel,
+    )
 
 
 @njit(cache=True, nogil=True)

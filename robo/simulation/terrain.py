@@ -99,9 +99,10 @@ class FlatTerrain:
         self._floor = float(track.points[0, 1])
         flat = track.points[:, [0, 2]]
         ahead = np.roll(flat, -1, axis=0) - flat
-        self._line = np.ascontiguousarray(np.hstack([flat, ahead, track.starts[:, None]]))
-        self.ground = Ground.paint(self._line, track.length)
-        self.traffic = Traffic(self._line, ghosts=ghosts)
+        self.line = np.ascontiguousarray(np.hstack([flat, ahead, track.starts[:, None]]))
+        """The centre line as ``physics.nearest`` wants it."""
+        self.ground = Ground.paint(self.line, track.length)
+        self.traffic = Traffic(self.line, ghosts=ghosts)
         self._cameras: dict[int, Camera] = {}
 
     def add(self) -> None:
@@ -119,7 +120,7 @@ class FlatTerrain:
         state[:] = 0.0
         state[physics.X], state[physics.Z], state[physics.YAW] = x, z, yaw
         memory[:] = 0
-        memory[physics.NEAREST] = int(np.searchsorted(self._line[:, 4], distance, side="right")) - 1
+        memory[physics.NEAREST] = int(np.searchsorted(self.line[:, 4], distance, side="right")) - 1
 
     def is_free(self, row: int, distance: float) -> bool:
         """See Terrain."""

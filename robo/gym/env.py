@@ -1,0 +1,228 @@
+"""One car on a track as a Gymnasium environment: what is seen, paid and ended by is as in training."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from robo.config import Config
+from robo.driving.driver import Driver, EpisodeResult, Seen
+from robo.driving.policies import to_command
+from robo.driving.state import CarState
+from robo.driving.stream import StreamState
+from robo.driving.transitions import ACTION_SIZE
+from robo.gym import tasks
+from robo.perception.color_mass import color_mass
+from robo.protocol import spectator as wire
+from robo.simulation.track import Track
+from robo.simulation.world import (
+    CarStatus,
+    Crashed,
+    Event,
+    LapCompleted,
+    Returned,
+    World,
+)
+
+CAR = "car"
+INFO = wire.CarInfo(CAR, timestamp=0.0)
+NOTHING = np.zeros(0, np.float32)
+
+
+class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """One step is one decision of ``settings.action.repeat`` frames, or fewer if the car is returned.
+
+    Action: float32 [2] in -1..1, throttle and turn (+1: full left) between the settings' limits.
+
+    Observation, by ``observation``:
+
+    - ``color_mass``: float32 [76] with the default settings, what a trained policy sees: the last 3 of
+      ``robo.perception.color_mass``, oldest first, then the last 2 actions;
+    - ``camera``: uint8 [80, 128, 3], red, green, blue, top row first;
+    - ``state``: float32 [18]: speed forward and to the left (m/s), metres left of the centre line, sine and
+      cosine of the car's yaw relative to the track (left is positive), rate at which the car's yaw changes
+      (rad/s, left is positive, mean over the decision), then sine and cosine of the track's direction 0.25,
+      0.5, 1, 1.5, 2 and 3 m ahead relative to the car's.
+
+    Rewards and ends are those of training. ``terminated``: the car was returned to the track or made no
+    progress; ``truncated``: all laps are done or the time is over. A car that was returned is shown nothing
+    of its new place: its last observation repeats the one before. ``info`` has ``speed`` (m/s), ``distance``
+    along the track (m), ``crashes`` and ``laps`` of the episode, ``time`` (s) and, with an episode's end,
+    ``end`` (why) and ``lap_seconds`` (clean laps' times).
+
+    ``reset`` puts the car at rest at a random place on the centre line; ``options={"place": metres}`` names
+    one. Equal seeds and actions give equal episodes.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 as Gymnasium declares it
+
+    def __init__(
+        self,
+        observation: str = "color_mass",
+        track: str | Path | Track | None = None,
+        reward: str = "auto",
+        render_mode: str | None = None,
+        settings: Config | None = None,
+    ) -> None:
+        """``track``: a track or its file; ``settings``: as ``robo.config.load`` makes them.
+
+        None means the defaults. Raises UserError for an unknown observation or reward, or a bad track file.
+        """
+        self._settings, self._track = tasks.load(settings, track, reward)
+        self.observation_space = tasks.observation_space(observation, self._settings)
+        self.action_space = tasks.action_space()
+        self.render_mode = render_mode
+        self._kind = observation
+        simulator = self._settings.simulator
+        self._world = World(self._track, simulator.segments, ghosts=True, antialias=simulator.antialias)
+        self._world.add_car(CAR)
+        self._driver: Driver | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode; see gymnasium.Env."""
+        super().reset(seed=seed)
+        place = (options or {}).get("place")
+        if place is None:
+            place = self.np_random.uniform(0.0, self._track.length)
+        world = self._world
+        world.frame = 0  # physics steps a frame depend on it, and an episode must not on those before it
+        world.hear(CAR)
+        world.command(CAR, throttle=0.0, turn=0.0)
+        world.place(CAR, float(place))
+        self._stream = StreamState(session=0)
+        self._stream.apply(wire.RaceParameters(world.segments, timestamp=0.0))
+        self._tell([])
+        self._yaw = _yaw(world.status(CAR))
+        self._driver = Driver(CAR, self._settings, self._track, evaluation=False)
+        self._look(frames=0)
+        seen = self._driver.observe(self._mass(), self._state)
+        return self._observation(seen.vector), self._info()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Take a decision; see gymnasium.Env. Raises ResetNeeded after an episode's end.
+
+        Raises ValueError for an action of another shape or a NaN.
+        """
+        if self._driver is None:
+            raise gymnasium.error.ResetNeeded("the episode is over, or none has begun: call reset()")
+        action = tasks.clipped(action, (ACTION_SIZE,))
+        self._driver.act(action)
+        throttle, turn = to_command(self._settings.action, action)
+        frames = self._drive(throttle, turn)
+        if not self._state.returns:
+            self._look(frames)
+        seen = self._driver.observe(self._mass(), self._state)
+        assert seen.transition is not None
+        info = self._info()
+        if seen.episode is None:
+            return self._observation(seen.vector), seen.transition.reward, False, False, info
+        self._driver = None
+        return self._ended(seen, seen.episode, info)
+
+    def render(self) -> np.ndarray | None:
+        """What the car's camera saw last: uint8 [80, 128, 3], red, green, blue; None without a mode."""
+        return self._picture[..., ::-1].copy() if self.render_mode == "rgb_array" else None
+
+    @property
+    def _state(self) -> CarState:
+        return self._stream.cars[CAR]
+
+    def _drive(self, throttle: float, turn: float) -> int:
+        """Hold the controls for a decision, or until the car is returned; the number of frames driven."""
+        for frame in range(1, self._settings.action.repeat + 1):
+            self._world.hear(CAR)
+            self._world.command(CAR, throttle=throttle, turn=turn)
+            self._tell(self._world.step())
+            if self._state.returns:
+                return frame
+        return self._settings.action.repeat
+
+    def _tell(self, events: list[Event]) -> None:
+        """What a spectator would be told of a frame: the state is made of that, as in training."""
+        world, now = self._world, self._world.time
+        for event in events:
+            if isinstance(event, Crashed):
+                self._stream.apply(wire.CarCrashed(INFO, timestamp=now))
+            elif isinstance(event, Returned):
+                self._stream.apply(wire.CarReturnedToTrack(INFO, timestamp=now))
+            elif isinstance(event, LapCompleted):
+                laps = world.laps(CAR)
+                times = (laps.last_lap, laps.best_lap, laps.total_time)
+                self._stream.apply(wire.LapCompleted(INFO, laps.lap_count, *times, timestamp=now))
+        status = world.status(CAR)
+        car = wire.CarStatus(
+            CAR,
+            wire.Vec3(*status.position),
+            wire.Vec3(*status.velocity),
+            wire.Quaternion(*status.rotation),
+            status.track_angle,
+            status.track_segment,
+        )
+        self._stream.apply(wire.GameStatus([car], timestamp=now))
+
+    def _look(self, frames: int) -> None:
+        """Take in what the car sees, ``frames`` after it last looked."""
+        self._picture = self._world.render(CAR, self._settings.cars.image_width)
+        if self._kind == "state":
+            status = self._world.status(CAR)
+            yaw = _yaw(status)
+            turned = (yaw - self._yaw + math.pi) % (2 * math.pi) - math.pi
+            self._numbers = state_vector(self._track, status, -turned * 60.0 / frames if frames else 0.0)
+            self._yaw = yaw
+
+    def _mass(self) -> np.ndarray:
+        """What the driver stacks."""
+        return color_mass(self._picture) if self._kind == "color_mass" else NOTHING
+
+    def _observation(self, vector: np.ndarray) -> np.ndarray:
+        if self._kind == "camera":
+            return self._picture[..., ::-1].copy()
+        return vector if self._kind == "color_mass" else self._numbers.copy()
+
+    def _info(self) -> dict[str, Any]:
+        state = self._state
+        return {
+            "speed": state.speed,
+            "distance": self._track.distance(state.position),
+            "crashes": state.crashes,
+            "laps": state.laps,
+            "time": state.time,
+        }
+
+    def _ended(
+        self, seen: Seen, episode: EpisodeResult, info: dict[str, Any]
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """The last step of an episode; ``seen.vector`` is already the first of another."""
+        assert seen.transition is not None
+        info |= {"end": episode.end, "lap_seconds": episode.lap_seconds}
+        terminated = seen.transition.discount == 0.0
+        last = self._observation(seen.transition.next_observation)
+        return last, seen.transition.reward, terminated, not terminated, info
+
+
+def state_vector(track: Track, status: CarStatus, yaw_rate: float) -> np.ndarray:
+    """A ``state`` observation, float32 [18]; ``yaw_rate`` in rad/s, left is positive."""
+    distance = track.distance(status.position)
+    x, _, z, heading = track.pose(distance)
+    yaw = _yaw(status)
+    vx, _, vz = status.velocity
+    forward = vx * math.sin(yaw) + vz * math.cos(yaw)
+    left = vz * math.sin(yaw) - vx * math.cos(yaw)
+    offset = (status.position[2] - z) * math.sin(heading) - (status.position[0] - x) * math.cos(heading)
+    numbers = [forward, left, offset, math.sin(heading - yaw), math.cos(heading - yaw), yaw_rate]
+    for ahead in tasks.STATE_AHEAD:
+        turn = yaw - track.heading(distance + ahead)  # yaw grows to the right
+        numbers += [math.sin(turn), math.cos(turn)]
+    return np.array(numbers, np.float32)
+
+
+def _yaw(status: CarStatus) -> float:
+    """Where the car faces seen from above: radians, 0 is +z, right is +x."""
+    x, y, z, w = status.rotation
+    return math.atan2(2.0 * (x * z + w * y), 1.0 - 2.0 * (x * x + y * y))

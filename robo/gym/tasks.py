@@ -1,0 +1,68 @@
+"""What one car and many of them have in common: the settings, the track, and what is seen and done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from gymnasium.spaces import Box
+
+from robo import config
+from robo.config import Config
+from robo.driving.transitions import ACTION_SIZE
+from robo.errors import UserError
+from robo.perception import color_mass
+from robo.simulation.track import Track
+
+REWARDS = ("auto", "progress", "segments")
+STATE_AHEAD = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+"""Metres ahead of the car at which a ``state`` observation tells the track's direction."""
+STATE_SIZE = 6 + 2 * len(STATE_AHEAD)
+
+
+def load(settings: Config | None, track: str | Path | Track | None, reward: str) -> tuple[Config, Track]:
+    """The settings (None: the defaults) with this kind of reward, and the track (None: the settings').
+
+    Raises UserError for a reward of no known kind and for a track file that can't be read.
+    """
+    if reward not in REWARDS:
+        raise UserError(f"reward {reward!r}: choose one of: {', '.join(REWARDS)}")
+    settings = config.load() if settings is None else settings
+    paid = msgspec.structs.replace(settings.reward, kind=reward)
+    settings = msgspec.structs.replace(settings, reward=paid)
+    if not isinstance(track, Track):
+        # As in a config, a relative path is the working directory's; the default is where this package is.
+        path = track or settings.track or config.EMBEDDED_TRACK
+        inside = config.ROOT / path
+        track = Track.load(inside if not Path(path).exists() and inside.exists() else path)
+    return settings, track
+
+
+def action_space() -> Box:
+    """Throttle and turn, each -1..1, as ``robo.driving.policies.to_command`` takes them."""
+    return Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+
+
+def observation_space(kind: str, settings: Config) -> Box:
+    """What an observation of this kind may be. Raises UserError for no known kind."""
+    if kind == "color_mass":
+        seen = settings.observation.history * int(np.prod(color_mass.SHAPE))
+        done = settings.observation.action_history * ACTION_SIZE
+        low = np.concatenate([np.zeros(seen), -np.ones(done)]).astype(np.float32)
+        return Box(low, np.ones(seen + done, np.float32), dtype=np.float32)
+    if kind == "camera":
+        width = settings.cars.image_width
+        return Box(0, 255, (width * 80 // 128, width, 3), np.uint8)
+    if kind == "state":
+        return Box(-np.inf, np.inf, (STATE_SIZE,), np.float32)
+    raise UserError(f"observation {kind!r}: choose one of: color_mass, camera, state")
+
+
+def clipped(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A copy of actions, float32, clipped to -1..1. Raises ValueError for another shape or a NaN."""
+    copy = np.array(actions, np.float32)
+    if copy.shape != shape or np.isnan(copy).any():
+        raise ValueError(f"actions must be {list(shape)} numbers, not NaN; they are {actions!r:.100}")
+    return np.clip(copy, -1.0, 1.0)
