@@ -196,3 +196,17 @@ def test_many_cars_need_a_flat_track() -> None:
 
 def test_benchmark_counts_steps() -> None:
     assert robo.gym.benchmark(5)() == 5
+
+
+def test_threads_change_nothing(track: Track) -> None:
+    few, many = (robo.gym.VectorRobotini(count, track=track) for count in (4, 32))
+    places = np.linspace(0.0, track.length, 32)
+    few.reset(options={"place": places[:4]})
+    many.reset(options={"place": places})
+    many.action_space.seed(0)
+    for _ in range(15):  # no episode ends so soon
+        actions = many.action_space.sample()
+        expected, seen = few.step(actions[:4]), many.step(actions)
+        assert all(np.array_equal(a, b[:4]) for a, b in zip(expected[:4], seen[:4], strict=True))
+    few.close()
+    many.close()
