@@ -30,7 +30,7 @@ from robo.simulation.connection import Connection
 from robo.simulation.counters import Counters
 from robo.simulation.laps import LapTimes
 from robo.simulation.png import PngEncoder
-from robo.simulation.server import Server
+from robo.simulation.server import LOGIN_SECONDS, Server
 from robo.simulation.track import Track
 from robo.simulation.world import (
     Bumped,
@@ -269,6 +269,24 @@ def test_a_refused_login_closes_the_socket_and_nothing_else(login: bytes) -> Non
         assert other.closed_by_server()
         assert server.counters.refused_logins == 1
         assert ada.drive(3) == 4
+
+
+def test_a_connection_that_never_logs_in_is_closed_and_nothing_else() -> None:
+    now = [0.0]
+    with serving(ScriptedWorld(), monotonic=lambda: now[0]) as server:
+        mute, half = Peer(server.car_address), Peer(server.car_address)
+        half.send(b'{"name": "half')
+        ada = Car(server, "ada")
+        ada.frame()
+        now[0] = LOGIN_SECONDS - 0.1
+        late = Car(server, "late")
+        settle(server)
+        assert server.counters.silent_connections == 0
+        now[0] = LOGIN_SECONDS + 0.1
+        assert mute.closed_by_server()
+        assert half.closed_by_server()
+        assert server.counters.silent_connections == 2
+        assert ada.drive(1) == late.frame() == 2
 
 
 def test_a_name_is_free_again_once_its_car_has_left() -> None:

@@ -17,6 +17,8 @@ class Counters:
     refused_logins: int = 0
     refused_connections: int = 0
     """Connections closed at once because there were too many."""
+    silent_connections: int = 0
+    """Car connections closed because no login came."""
     malformed_lines: int = 0
     """Of cars; each counts as an answer and does nothing else."""
     overlong_lines: int = 0

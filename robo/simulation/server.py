@@ -33,6 +33,8 @@ from robo.simulation.world import Bumped, Crashed, Event, LapCompleted, Returned
 WAKE_SECONDS = 0.2
 """How long ``Server.run`` takes at most to see that it should stop."""
 MAX_CONNECTIONS = 256
+LOGIN_SECONDS = 10.0
+"""How long a car's connection may stay without a login."""
 PNG_LEVEL_LOCAL, PNG_LEVEL_REMOTE = 0, 1
 """zlib levels: 31 KB a frame in 15 us, or under 1 KB in 20 us, where loopback makes no difference of it."""
 
@@ -92,6 +94,8 @@ class Server:
         """Those that have logged in and are not on track."""
         self._spectators = Spectators(self.counters, self._greeting, self._obey, self._close)
         self._connections: set[Connection] = set()
+        self._strangers: dict[Connection, float] = {}
+        """Car connections without a login yet, the oldest first, and until when they may stay so."""
         with contextlib.ExitStack() as stack:
             cars = stack.enter_context(listen(car_address))
             spectators = stack.enter_context(listen(spectator_address))
@@ -125,6 +129,7 @@ class Server:
         cv2.setNumThreads(1)  # frames are too small to share out
         while not stop():
             self._handle_input(min(self._wait(), WAKE_SECONDS))
+            self._drop_strangers()
             if self._wait() <= 0:
                 self._step()
             if self._log:
@@ -179,12 +184,23 @@ class Server:
 
     def _close(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._strangers.pop(connection, None)
         connection.close()
 
     # Cars
 
     def _greet_car(self, connection: Connection) -> None:
         connection.on_lines = partial(self._log_in, connection)
+        self._strangers[connection] = self._monotonic() + LOGIN_SECONDS
+
+    def _drop_strangers(self) -> None:
+        """Close the connections that never said who they are: they would take the room of others."""
+        while self._strangers:
+            connection, until = next(iter(self._strangers.items()))
+            if self._monotonic() < until:
+                return
+            self.counters.silent_connections += 1
+            self._close(connection)
 
     def _log_in(self, connection: Connection, lines: list[bytes] | None) -> None:
         """Put a car on track if its first line is a login and its name is free, else close its connection."""
@@ -200,6 +216,7 @@ class Server:
             self._close(connection)
             return
         self.counters.logins += 1
+        del self._strangers[connection]
         width = login.image_width
         level = PNG_LEVEL_LOCAL if connection.peer_is_local else PNG_LEVEL_REMOTE
         now = self._world.time
