@@ -15,6 +15,7 @@ from processes.channels import Latest, Ring
 from processes.connect import Backoff, connect
 from processes.launch import Context
 from processes.table import Car
+from processes.trace import Stage, Trace
 from robo import log
 from robo.config import Config
 from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
@@ -33,11 +34,12 @@ RECEIVE_BYTES = 1 << 17
 class CarConnection:
     """One car's socket and what is under way on it."""
 
-    def __init__(self, car: Car, config: Config, frames: Ring, commands: Latest) -> None:
+    def __init__(self, car: Car, config: Config, frames: Ring, commands: Latest, trace: Trace) -> None:
         self.car = car
         self._config = config
         self._frames = frames
         self._commands = commands
+        self._trace = trace
         settings = config.simulator
         self._patience = LOCKSTEP_PATIENCE_SECONDS if settings.lockstep else REALTIME_PATIENCE_SECONDS
         self._backoff = Backoff()
@@ -46,7 +48,9 @@ class CarConnection:
         """When to try to connect (again), monotonic seconds; of no meaning while connected."""
         self.answer_by: float | None = None
         """When the frame that waits for its command is answered without one; None when none waits."""
-        self._number = 0
+        # In realtime the cars' decisions take turns; in lockstep, where a frame waits for the slowest car, it
+        # is quicker to take them together.
+        self._number = 0 if settings.lockstep else car.index % config.action.repeat
         self._answered = 0
         self._commanded_at = 0.0
 
@@ -102,8 +106,10 @@ class CarConnection:
             return
         for png in self._decoder.feed(data):
             self._number += 1
+            self._trace.note(Stage.RECEIVED, self.car.index, self._number, now)
             if self._number % self._config.action.repeat:
                 self._send(NO_OP)
+                self._trace.note(Stage.PASSED, self.car.index, self._number)
             else:
                 self.answer_by = now + self._patience
                 self._frames.put(self.car.index, self._number, now, png)
@@ -119,6 +125,7 @@ class CarConnection:
         self._commanded_at = now
         throttle, turn, brake = COMMAND.unpack(command[1])
         self._send(command_line(throttle, turn, brake or None))
+        self._trace.note(Stage.COMMANDED, self.car.index, command[0])
 
     def give_up_waiting(self, now: float) -> None:
         """Answer without a command, so that frames go on; the car keeps its last one, but not for ever."""
@@ -137,7 +144,7 @@ def main(context: Context) -> None:
     frames: Ring = context.channels[f"frames{context.group}"]
     commands: Latest = context.channels[f"commands{context.group}"]
     cars = [
-        CarConnection(car, context.config, frames, commands)
+        CarConnection(car, context.config, frames, commands, context.trace)
         for car in context.run.cars
         if car.group == context.group
     ]

@@ -17,6 +17,7 @@ from processes.car_reader import COMMAND
 from processes.channels import Latest, Picture, Ring
 from processes.launch import Context
 from processes.table import Car
+from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, LapRecord, Lost, Telemetry
 from robo.config import Config
@@ -93,11 +94,13 @@ class Explorer:
             self._observations.bell.clear()
             # Of a car that got ahead of us only the newest matters: its older frames had no answer from us.
             pictures = list({picture.car: picture for picture in self._observations.drain()}.values())
+            self._note(Stage.OBSERVED, pictures)
             try:
                 states = self._states_for(pictures)
             except Lost as error:
                 self._wait_out(error)
                 return
+            self._note(Stage.STATED, pictures)
             for picture in pictures:
                 self._answer(picture, states[picture.car])
         now = time.monotonic()
@@ -173,6 +176,7 @@ class Explorer:
     def _command(self, car: DrivenCar) -> None:
         throttle, turn = to_command(self._config.action, car.action)
         self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0))
+        self._context.trace.note(Stage.DECIDED, car.car.index, car.number)
         car.figures = replace(car.figures, decisions=car.figures.decisions + 1, throttle=throttle, turn=turn)
 
     def _keep(self, car: DrivenCar, seen: Seen) -> None:
@@ -234,6 +238,10 @@ class Explorer:
         for car in self._cars.values():
             self._close(car, car.driver.interrupt())
         self._context.wait(timeout=0.5)
+
+    def _note(self, stage: Stage, pictures: list[Picture]) -> None:
+        for picture in pictures:
+            self._context.trace.note(stage, picture.car, picture.number)
 
     def _show(self) -> None:
         telemetry = {}

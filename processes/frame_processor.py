@@ -9,6 +9,7 @@ import numpy as np
 
 from processes.channels import Ring
 from processes.launch import Context
+from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, Lost
 from robo.perception.color_mass import color_mass
@@ -34,6 +35,7 @@ def main(context: Context) -> None:
             continue
         frames.bell.clear()
         for picture in frames.drain():
+            context.trace.note(Stage.TAKEN, picture.car, picture.number)
             frame = decode_png(picture.payload)
             if frame is None:
                 bad += 1
@@ -41,6 +43,7 @@ def main(context: Context) -> None:
                 continue
             observation = color_mass(frame)
             rings[picture.car].put(picture.car, picture.number, picture.received, observation.tobytes())
+            context.trace.note(Stage.PROCESSED, picture.car, picture.number)
             now = time.monotonic()
             if now - shown[picture.car] >= PICTURE_SECONDS:
                 shown[picture.car] = now

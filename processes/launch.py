@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from processes.channels import Doorbell, Vitals
 from processes.table import Car, Process
+from processes.trace import Trace
 from robo import log
 from robo.config import Config
 from robo.errors import UserError
@@ -53,6 +54,7 @@ class Context:
         self._stop = Doorbell()
         self._stopping = False
         self._ready = False
+        self.trace = Trace(on=run.config.supervision.trace)
 
     @property
     def name(self) -> str:
@@ -123,6 +125,8 @@ def _main(context: Context, parent: int) -> None:
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+    finally:
+        context.trace.write(context.run.folder / "trace" / f"{context.name}.npy")
 
 
 def _die_with(parent: int) -> None:

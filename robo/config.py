@@ -194,6 +194,7 @@ class Supervision(Settings):
     backoff_max_seconds: Positive
     max_restarts: Count
     max_restarts_seconds: Positive
+    trace: bool
 
 
 class Config(Settings):

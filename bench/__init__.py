@@ -1,0 +1,1 @@
+"""Benchmarks of the whole chain; nothing of the product imports this."""
