@@ -107,16 +107,19 @@ class Latencies:
         return (end[1][there] - start[1][here])[inside]
 
     def frames(self) -> int:
-        """Frames received."""
-        return len(self._received())
+        """Frames driven by all cars together, those included of which no picture was asked for."""
+        return sum(int(numbers[-1] - numbers[0]) for numbers, _ in self._by_car())
 
     def missed(self) -> int:
         """Frames that a simulator at 60 a second made and no car was sent, for want of an answer."""
-        received, missed = self._received(), 0
-        for car in np.unique(received[:, 1]):
-            times = received[received[:, 1] == car, 3]
-            missed += round((times[-1] - times[0]) / FRAME_SECONDS) - (len(times) - 1)
-        return missed
+        elapsed = sum(round((times[-1] - times[0]) / FRAME_SECONDS) for _, times in self._by_car())
+        return elapsed - self.frames()
+
+    def _by_car(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Numbers and times of the frames that each car received."""
+        received = self._received()
+        cars = [received[received[:, 1] == car] for car in np.unique(received[:, 1])]
+        return [(rows[:, 2], rows[:, 3]) for rows in cars]
 
     def unanswered(self, repeat: int) -> int:
         """Frames that asked for a decision and were sent none."""

@@ -42,7 +42,7 @@ def main() -> int:
 def tables(results: dict[str, Result]) -> str:
     """Markdown: one row a case, then one a process of the long case."""
     rows = [
-        "| case | p50 | p99 | p99.9 | max ms | missed | frames/s | train steps/s | of alone | I/O cores | MB |",
+        "| case | p50 | p99 | p99.9 | max ms | lost | frames/s | train steps/s | of alone | I/O cores | MB |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results.values():

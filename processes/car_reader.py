@@ -18,11 +18,11 @@ from processes.table import Car
 from processes.trace import Stage, Trace
 from robo import log
 from robo.config import Config
-from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
+from robo.protocol.car import NO_OP, FrameDecoder, command_line, is_raw, login_line
 
 COMMAND = struct.Struct("<fff")  # throttle 0..1, turn -1..1, brake 0..1
-REALTIME_PATIENCE_SECONDS = 1.0 / 60.0
-"""How long a realtime simulator's frame waits for its command, before frames would be missed."""
+FRAME_SECONDS = 1.0 / 60.0
+"""How long a realtime simulator's frame may wait for its command before the next one would be missed."""
 LOCKSTEP_PATIENCE_SECONDS = 1.0
 """The same where the simulator waits for us; longer than the pauses of a busy machine."""
 DRIVERLESS_SECONDS = 1.0
@@ -41,7 +41,7 @@ class CarConnection:
         self._commands = commands
         self._trace = trace
         settings = config.simulator
-        self._patience = LOCKSTEP_PATIENCE_SECONDS if settings.lockstep else REALTIME_PATIENCE_SECONDS
+        self._patience = LOCKSTEP_PATIENCE_SECONDS if settings.lockstep else FRAME_SECONDS
         self._backoff = Backoff()
         self._socket: socket.socket | None = None
         self.retry_at = 0.0
@@ -69,8 +69,9 @@ class CarConnection:
         try:
             self._socket = connect(settings.connect_host, settings.car_port)
             self._socket.setblocking(False)
-            width = self._config.cars.image_width
-            self._send(login_line(self.car.name, self._config.cars.team, _color(self.car.index), width))
+            team, width = self._config.cars.team, self._config.cars.image_width
+            raw_every = self._config.action.repeat if settings.spare_frames else None
+            self._send(login_line(self.car.name, team, _color(self.car.index), width, raw_every=raw_every))
         except OSError as error:
             self.close(now, str(error))
             return
@@ -104,15 +105,24 @@ class CarConnection:
         if not data:
             self.close(now, "closed by the simulator")
             return
-        for png in self._decoder.feed(data):
-            self._number += 1
+        for picture in self._decoder.feed(data):
+            self._number += self._frames_since_last(picture)
             self._trace.note(Stage.RECEIVED, self.car.index, self._number, now)
             if self._number % self._config.action.repeat:
                 self._send(NO_OP)
                 self._trace.note(Stage.PASSED, self.car.index, self._number)
             else:
                 self.answer_by = now + self._patience
-                self._frames.put(self.car.index, self._number, now, png)
+                self._frames.put(self.car.index, self._number, now, picture)
+
+    def _frames_since_last(self, picture: bytes) -> int:
+        """How many frames the simulator made since the last picture: bare pixels say that it spares some."""
+        settings, repeat = self._config.simulator, self._config.action.repeat
+        if not settings.spare_frames or not is_raw(picture, self._config.cars.image_width):
+            return 1
+        if not settings.lockstep:
+            self._patience = repeat * FRAME_SECONDS
+        return repeat - self._number % repeat
 
     def answer(self, now: float) -> None:
         """Send the car's newest command, if it is new; late for its frame it still counts from now on."""

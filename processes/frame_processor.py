@@ -13,6 +13,7 @@ from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, Lost
 from robo.perception.color_mass import color_mass
+from robo.protocol.car import is_raw
 
 PICTURE_SECONDS = 0.5
 """How often a car's picture goes to the cache, for whoever watches."""
@@ -22,6 +23,7 @@ def main(context: Context) -> None:
     """Wait for frames, process each, for ever."""
     cv2.setNumThreads(1)  # a picture is too small to be worth a second thread
     frames: Ring = context.channels[f"frames{context.group}"]
+    width = context.config.cars.image_width
     mine = [car for car in context.run.cars if car.group == context.group]
     names = {car.index: car.name for car in mine}
     rings: dict[int, Ring] = {car.index: context.channels[f"observations:{car.driver}"] for car in mine}
@@ -36,7 +38,7 @@ def main(context: Context) -> None:
         frames.bell.clear()
         for picture in frames.drain():
             context.trace.note(Stage.TAKEN, picture.car, picture.number)
-            frame = decode_png(picture.payload)
+            frame = decode(picture.payload, width)
             if frame is None:
                 bad += 1
                 log.get().warning("frame is no picture, dropped", car=names[picture.car], so_far=bad)
@@ -47,22 +49,26 @@ def main(context: Context) -> None:
             now = time.monotonic()
             if now - shown[picture.car] >= PICTURE_SECONDS:
                 shown[picture.car] = now
-                _show(cache, names[picture.car], picture.payload)
+                _show(cache, names[picture.car], frame)
         if frames.lost != lost_before:
             log.get().warning("frames lost", so_far=frames.lost)
             lost_before = frames.lost
 
 
-def decode_png(png: bytes) -> np.ndarray | None:
-    """uint8 [H, W, 3] BGR; None when the bytes are no such picture."""
+def decode(picture: bytes, width: int) -> np.ndarray | None:
+    """uint8 [H, W, 3] BGR of a PNG, or of bare pixels of this width; None of anything else."""
+    pixels = np.frombuffer(picture, np.uint8)
+    if is_raw(picture, width):
+        return pixels.reshape(-1, width, 3)
     try:
-        return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png else None
+        return cv2.imdecode(pixels, cv2.IMREAD_COLOR) if picture else None
     except cv2.error:
         return None
 
 
-def _show(cache: Cache, car: str, png: bytes) -> None:
+def _show(cache: Cache, car: str, frame: np.ndarray) -> None:
+    _, png = cv2.imencode(".png", frame)
     try:
-        cache.put_frame(car, png)
+        cache.put_frame(car, png.tobytes())
     except Lost:
         return  # a picture for the eye: the next one comes soon

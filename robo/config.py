@@ -59,6 +59,7 @@ class Simulator(Settings):
     segments_between_cars: NonNegativeInt
     antialias: bool
     ghosts: bool
+    spare_frames: bool
     mode: Literal["development", "race"]
     race_log: str
     race: Race

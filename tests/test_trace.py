@@ -47,7 +47,7 @@ def test_latencies_join_stages_by_car_and_frame() -> None:
         seconds=2.0,
     )
     assert found.between(Stage.RECEIVED, Stage.COMMANDED) == pytest.approx([0.005, 0.002])
-    assert found.frames() == 3
+    assert found.frames() == 3  # car 0's, from number 3 to 6
     assert found.unanswered(repeat=3) == 1
 
 

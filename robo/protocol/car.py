@@ -1,6 +1,9 @@
 """The car socket: login, commands and camera frames, for both ends.
 
 A car sends JSON lines; the simulator sends frames, each a PNG behind its length in two bytes, big-endian.
+
+Two keys of the login are ours, and a simulator that does not know them passes over them: ``pictureFormat:
+"bgr"`` asks for the bare pixels in place of a PNG, and ``pictureEvery: n`` for every n-th frame alone.
 """
 
 from __future__ import annotations
@@ -14,8 +17,11 @@ DEFAULT_IMAGE_WIDTH = 128
 IMAGE_WIDTHS = range(8, 129)
 NAME_LIMIT = 256
 """Characters in a name, team or colour: a name stands in every status line, so it can't be any length."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_FRAME_BYTES = 65535
 """What a length in two bytes can say."""
+LONGEST_EVERY = 15
+"""Frames; an answer to every 15th still comes before a simulator takes its car for silent."""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -25,6 +31,10 @@ class Login(msgspec.Struct, frozen=True):
     team: str
     color: str = ""
     image_width: int = DEFAULT_IMAGE_WIDTH
+    raw: bool = False
+    """Whether its pictures are bare pixels, rows from the top, blue, green, red, in place of PNGs."""
+    every: int = 1
+    """It is sent every so many-th frame."""
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
@@ -43,24 +53,33 @@ NO_OP = b'{"move":true}\n'
 """An answer that changes nothing but buys the next frame."""
 
 
-def login_line(name: str, team: str, color: str, image_width: int | None = None) -> bytes:
-    """The line that a car's connection begins with. Color: ``#rrggbb``; image_width: pixels, 8..128."""
+def login_line(
+    name: str, team: str, color: str, image_width: int | None = None, *, raw_every: int | None = None
+) -> bytes:
+    """The line that a car's connection begins with. Color: ``#rrggbb``; image_width: pixels, 8..128.
+
+    ``raw_every``: ask for bare pixels, of every so many-th frame; see ``is_raw`` for whether it was heard.
+    """
     login: dict[str, str | int] = {"name": name, "teamId": team, "color": color}
     if image_width is not None:
         login["imageWidth"] = image_width
+    if raw_every is not None:
+        login |= {"pictureFormat": "bgr", "pictureEvery": raw_every}
     return _encode(login) + b"\n"
 
 
 def parse_login(line: bytes) -> Login | None:
     """Read a login line; None when it is not JSON, or has no name or no teamId.
 
-    A width that is not a whole number in 8..128 means 128, a colour that is not text means none.
+    A width that is not a whole number in 8..128 means 128, a colour that is not text means none, and a
+    picture format or interval that is not known, PNGs of all frames.
     """
     try:
         # Not msgspec: a NaN in a field that nobody reads is no reason to refuse a car.
         fields = json.loads(line)
         name, team, color = (fields.get(key) for key in ("name", "teamId", "color"))
-        width = fields.get("imageWidth")
+        width, every = fields.get("imageWidth"), fields.get("pictureEvery")
+        raw = fields.get("pictureFormat") == "bgr"
     except (ValueError, AttributeError, RecursionError):
         return None
     if not _is_text(name) or not _is_text(team):
@@ -70,7 +89,14 @@ def parse_login(line: bytes) -> Login | None:
         team=team,
         color=color if _is_text(color) else "",
         image_width=width if type(width) is int and width in IMAGE_WIDTHS else DEFAULT_IMAGE_WIDTH,
+        raw=raw,
+        every=every if type(every) is int and 1 <= every <= LONGEST_EVERY else 1,
     )
+
+
+def is_raw(picture: bytes, width: int) -> bool:
+    """Whether a frame's payload is the bare pixels of a picture of this width, and no PNG."""
+    return len(picture) == 3 * width * (width * 80 // 128) and not picture.startswith(PNG_SIGNATURE)
 
 
 def _is_text(value: object) -> bool:
@@ -110,11 +136,11 @@ def parse_command(line: bytes) -> Command | None:
         return None
 
 
-def frame_message(png: bytes) -> bytes:
-    """A frame as it goes over the wire. Raises ValueError when the PNG has more than 65535 bytes."""
-    if len(png) > MAX_FRAME_BYTES:
-        raise ValueError(f"a frame of {len(png)} bytes does not fit a length of two bytes")
-    return struct.pack(">H", len(png)) + png
+def frame_message(picture: bytes) -> bytes:
+    """A frame as it goes over the wire. Raises ValueError when the picture has more than 65535 bytes."""
+    if len(picture) > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {len(picture)} bytes does not fit a length of two bytes")
+    return struct.pack(">H", len(picture)) + picture
 
 
 class FrameDecoder:

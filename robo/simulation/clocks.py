@@ -20,8 +20,8 @@ class Clock(Protocol):
         """Seconds until the next frame is due with so many cars on track; infinite: not until one comes."""
         ...
 
-    def stepped(self, now: float, sent: Collection[str]) -> None:
-        """Note that a frame was simulated, and which cars were sent theirs."""
+    def stepped(self, now: float, sent: Collection[str], *, due: bool = True) -> None:
+        """Note that a frame was simulated, which cars were sent it, and whether it was due to any."""
         ...
 
     def answered(self, name: str) -> None:
@@ -33,8 +33,8 @@ class Lockstep:
     """The next frame as soon as every car has answered the last one that it was sent.
 
     A car that takes longer than ``answer_limit_s`` is passed over: not waited for again until it answers.
-    When nobody was sent the last frame there is nobody to wait for, and frames go on at 60 a second: a car
-    that hangs must not make time race. Without cars nothing moves.
+    When nobody was sent a frame that was for somebody there is nobody to wait for, and frames go on at 60 a
+    second: a car that hangs must not make time race. Without cars nothing moves.
     """
 
     def __init__(self, answer_limit_s: float, counters: Counters) -> None:
@@ -56,11 +56,11 @@ class Lockstep:
             self._awaited.clear()
         return max(0.0, self._next_at - now)
 
-    def stepped(self, now: float, sent: Collection[str]) -> None:
-        """Wait for everyone who was sent a frame; when nobody was, for the next sixtieth of a second."""
+    def stepped(self, now: float, sent: Collection[str], *, due: bool = True) -> None:
+        """Wait for everyone who was sent a frame; when nobody could be, for the next sixtieth of a second."""
         self._awaited = set(sent)
         self._stepped_at = now
-        self._next_at = now if sent else now + 1 / FRAMES_PER_SECOND
+        self._next_at = now if sent or not due else now + 1 / FRAMES_PER_SECOND
 
     def answered(self, name: str) -> None:
         """Stop waiting for this car."""
@@ -81,7 +81,7 @@ class Realtime:
             self._origin = now
         return max(0.0, self._origin + self._frames / FRAMES_PER_SECOND - now)
 
-    def stepped(self, now: float, sent: Collection[str]) -> None:
+    def stepped(self, now: float, sent: Collection[str], *, due: bool = True) -> None:
         """Count the frame; drop those that are overdue when they are too many to catch up on."""
         if self._origin is None:
             self._origin = now

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass
 class Counters:
-    """Counts since the server's start; all but the first three are signs of trouble."""
+    """Counts since the server's start; frames, images and logins apart, they are signs of trouble."""
 
     frames: int = 0
     """Frames simulated."""
     images: int = 0
     """Frames sent to cars."""
+    unanswered: int = 0
+    """Frames that were for a car, and not sent: it had not answered the one before."""
     logins: int = 0
     refused_logins: int = 0
     refused_connections: int = 0

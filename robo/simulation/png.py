@@ -11,7 +11,8 @@ import zlib
 import cv2
 import numpy as np
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from robo.protocol.car import PNG_SIGNATURE
+
 _END = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 _RGB8 = (8, 2, 0, 0, 0)  # bits a channel, colour type RGB, deflate, the five standard filters, not interlaced
 
@@ -26,7 +27,7 @@ class PngEncoder:
     def __init__(self, width: int, height: int, level: int = 0) -> None:
         self._level = level
         header = struct.pack(">IIBBBBB", width, height, *_RGB8)
-        self._head = _SIGNATURE + _chunk(b"IHDR", header)
+        self._head = PNG_SIGNATURE + _chunk(b"IHDR", header)
         # Every row is a filter's number, 0 for none, and the pixels.
         self._rows = np.zeros((height, 1 + 3 * width), np.uint8)
         self._pixels = self._rows[:, 1:].reshape(height, width, 3)

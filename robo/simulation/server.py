@@ -18,6 +18,7 @@ from typing import Literal
 
 import cv2
 import msgspec
+import numpy as np
 
 from robo.protocol import spectator as wire
 from robo.protocol.car import Login, frame_message, parse_command, parse_login
@@ -46,7 +47,9 @@ class _Car:
     connection: Connection
     login: Login
     info: wire.CarInfo
-    encoder: PngEncoder
+    encode: Callable[[np.ndarray], bytes]
+    phase: int = 0
+    """Its frames are those whose number and this add up to a multiple of ``login.every``."""
     ready: bool = True
     """Whether a line has come since the last frame was sent; the login is one."""
     braking: bool = False
@@ -79,8 +82,9 @@ class Server:
         """
         self.counters = Counters()
         self._world = world
+        self._lockstep = clock == "lockstep"
         self._clock: Clock
-        if clock == "lockstep":
+        if self._lockstep:
             self._clock = Lockstep(answer_limit_s, self.counters)
         else:
             self._clock = Realtime(self.counters)
@@ -153,18 +157,22 @@ class Server:
         if self._cars and self._is_watched:
             told.append(self._game_status())
         self._publish(*told)
-        sent = []
+        sent, due = [], 0
         for name, car in self._cars.items():
+            if (self._world.frame + car.phase) % car.login.every:
+                continue
+            due += 1
             # A car that answers but does not read gets no more: one frame is all that is kept for it.
             if car.ready and not car.connection.pending:
                 self._send_frame(name, car)
                 sent.append(name)
-        self._clock.stepped(self._monotonic(), sent)
+        self.counters.unanswered += due - len(sent)
+        self._clock.stepped(self._monotonic(), sent, due=due > 0)
 
     def _send_frame(self, name: str, car: _Car) -> None:
         frame = self._world.render(name, car.login.image_width)
         car.ready = False
-        car.connection.send(frame_message(car.encoder.encode(frame)))
+        car.connection.send(frame_message(car.encode(frame)))
         self.counters.images += 1
 
     # Connections
@@ -217,14 +225,15 @@ class Server:
             return
         self.counters.logins += 1
         del self._strangers[connection]
-        width = login.image_width
-        level = PNG_LEVEL_LOCAL if connection.peer_is_local else PNG_LEVEL_REMOTE
         now = self._world.time
         car = _Car(
             connection,
             login,
             wire.CarInfo(login.name, team_id=login.team, color=login.color, timestamp=now),
-            PngEncoder(width, width * 80 // 128, level),
+            _encoder(login, connection),
+            # In lockstep all cars wait for the slowest, so they had better be asked together; in realtime
+            # taking turns spares their drivers bursts of work.
+            phase=0 if self._lockstep else self.counters.logins,
         )
         self._waiting[login.name] = car
         connection.on_lines = partial(self._hear, car)
@@ -381,3 +390,12 @@ class Server:
             status.track_angle,
             status.track_segment,
         )
+
+
+def _encoder(login: Login, connection: Connection) -> Callable[[np.ndarray], bytes]:
+    """What makes a picture, uint8 [height, width, 3] BGR, into what this car wants to be sent."""
+    if login.raw:
+        return np.ndarray.tobytes
+    width = login.image_width
+    level = PNG_LEVEL_LOCAL if connection.peer_is_local else PNG_LEVEL_REMOTE
+    return PngEncoder(width, width * 80 // 128, level).encode
