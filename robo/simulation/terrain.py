@@ -62,12 +62,13 @@ class Terrain(Protocol):
         """Take a car out; those behind it move up by one row."""
 
     def place(self, row: int, distance: float) -> None:
-        """Put a car on the centre line at ``distance`` metres, at rest, along the track; it is nominal."""
+        """Put a car on the centre line at ``distance`` metres, at rest, along the track."""
 
     def vary(self, row: int, variation: Variation) -> None:
         """Let a car that was placed just now grip and see as it says; its motor is its driver's affair.
 
-        A late picture shows all cars as they were then, but never from before the car's own placement.
+        Where cars vary, this follows every placement. A late picture shows all cars as they were then,
+        without those that have left since, and nothing from before the car's own placement.
         """
 
     def is_free(self, row: int, distance: float) -> bool:
