@@ -89,7 +89,6 @@ def open_car(settings: Config, name: str) -> DrivenCar:
         simulator.segments_between_cars,
         settings.seed,
         antialias=simulator.antialias,
-        randomisation=settings.randomisation,
     )
     return WorldCar(world, clock, name)
 
