@@ -45,6 +45,7 @@ def open_server(config: Config) -> Server:
         config.seed,
         ghosts=settings.ghosts,
         antialias=settings.antialias,
+        randomisation=config.randomisation,
     )
     parameters = race_parameters(settings, track.name)
     racing = settings.mode == "race"

@@ -29,6 +29,12 @@ NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Amount = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]  # bounds refuse NaN, too
 
+Grip = Annotated[float, msgspec.Meta(ge=0.05, le=1.5)]  # more is too stiff for the physics' step
+Share = Annotated[float, msgspec.Meta(ge=0.05, le=5)]
+Raised = Annotated[float, msgspec.Meta(ge=-0.04, le=0.07)]  # above the floor, under the walls' tops
+Tilt = Annotated[float, msgspec.Meta(ge=-0.15, le=0.5)]
+Delay = Annotated[int, msgspec.Meta(ge=0, le=60)]
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every section has in common: immutable, and no key that is not declared."""
@@ -80,6 +86,18 @@ class Simulator(Settings):
         if self.host:
             return self.host
         return "127.0.0.1" if self.bind == "0.0.0.0" else self.bind
+
+
+class Randomisation(Settings):
+    """Ranges from which a car of the embedded simulator gets its own at every placement; None: nominal."""
+
+    friction: tuple[Grip, Grip] | None = None
+    motor: tuple[Share, Share] | None = None
+    camera_height: tuple[Raised, Raised] | None = None
+    camera_pitch: tuple[Tilt, Tilt] | None = None
+    light: tuple[Share, Share] | None = None
+    colours: tuple[Share, Share] | None = None
+    latency: tuple[Delay, Delay] | None = None
 
 
 class Redis(Settings):
@@ -205,6 +223,7 @@ class Config(Settings):
     seed: int
     driver: Literal["agent", "debug"]
     simulator: Simulator
+    randomisation: Randomisation
     redis: Redis
     cars: Cars
     observation: Observation
@@ -363,6 +382,9 @@ def _check(config: Config) -> Config:
         raise UserError(
             f"simulator.spectator_port: {simulator.car_port} is simulator.car_port; choose another"
         )
+    for key, interval in msgspec.structs.asdict(config.randomisation).items():
+        if interval is not None and interval[0] > interval[1]:
+            raise UserError(f"randomisation.{key}: {list(interval)}; write the lower one first")
     drivers = config.cars.explorer_processes + (config.cars.evaluators > 0)
     if config.cars.groups > drivers:
         raise UserError(

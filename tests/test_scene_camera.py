@@ -9,7 +9,7 @@ from robo.config import ROOT
 from robo.simulation.camera import CAR_SHADES, WALL_COLOUR, Camera
 from robo.simulation.ground import BLACK, BLUE, GREEN, LIT, OUTSIDE, RED, WHITE, Ground, palette
 from robo.simulation.relief import Relief
-from robo.simulation.surface_physics import FORWARD, PLACE, TOP
+from robo.simulation.surface_physics import FORWARD, PLACE, STATE_SIZE, TOP
 from robo.simulation.track import Track
 
 TRACKS = ROOT / "configs" / "tracks"
@@ -47,7 +47,7 @@ def standing(relief: Relief, distance: float) -> np.ndarray:
 
 def looking(place: tuple[float, ...], at: tuple[float, ...]) -> np.ndarray:
     """A car in the air at ``place`` that faces a point, its roof up."""
-    state = np.zeros(24)
+    state = np.zeros(STATE_SIZE)
     forward = np.array(at) - np.array(place)
     forward /= np.linalg.norm(forward)
     right = np.cross((0.0, 1.0, 0.0), forward)

@@ -18,6 +18,7 @@ from robo.driving.transitions import ACTION_SIZE
 from robo.gym import tasks
 from robo.perception.color_mass import color_mass
 from robo.protocol import spectator as wire
+from robo.simulation.randomisation import asked_for
 from robo.simulation.track import Track
 from robo.simulation.world import (
     CarStatus,
@@ -78,7 +79,13 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self._kind = observation
         simulator = self._settings.simulator
-        self._world = World(self._track, simulator.segments, ghosts=True, antialias=simulator.antialias)
+        self._world = World(
+            self._track,
+            simulator.segments,
+            ghosts=True,
+            antialias=simulator.antialias,
+            randomisation=self._settings.randomisation,
+        )
         self._world.add_car(CAR)
         self._driver: Driver | None = None
 
@@ -94,6 +101,10 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         world.frame = 0  # physics steps a frame depend on it, and an episode must not on those before it
         world.hear(CAR)
         world.command(CAR, throttle=0.0, turn=0.0)
+        if asked_for(self._settings.randomisation):
+            world.reseed(
+                CAR, int(self.np_random.integers(2**32))
+            )  # an episode must not depend on those before
         world.place(CAR, float(place))
         self._stream = StreamState(session=0)
         self._stream.apply(wire.RaceParameters(world.segments, timestamp=0.0))

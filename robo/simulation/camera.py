@@ -1,6 +1,6 @@
 """The camera of a car on flat ground, compiled by numba: about 25 microseconds for a 128 x 80 picture.
 
-The camera's height and pitch never change, so a row of the picture has one slope, and ground is seen in it
+A camera's height and pitch never change, so a row of the picture has one slope, and ground is seen in it
 at one depth. A picture takes two steps: the depth of the nearest wall for each of a few hundred directions,
 then, pixel by pixel, ground before the wall, the wall, or the sky above it. Walls are taller than the camera
 stands, so the first wall hides whatever is behind.
@@ -15,7 +15,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from robo.simulation.boxes import Ints, Nearness, draw_box, find_bounds
-from robo.simulation.ground import WALL_HEIGHT, Ground, palette
+from robo.simulation.ground import SHADOWED, WALL_HEIGHT, Ground, palette
+from robo.simulation.look import NOMINAL, Look
 
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -28,6 +29,8 @@ ASPECT = 1.6
 NEAR = 0.01
 DIRECTIONS = 384
 WALL_COLOUR = (5, 6, 10)
+WALL = 2 * SHADOWED
+"""Index of the walls' colour, which follows the ground's palette."""
 SKY_LOW, SKY_HIGH = 70.0, 110.0
 
 CAR_HALVES = np.array((0.045, 0.03, 0.1))
@@ -41,22 +44,27 @@ CAR_FAR = 8.0  # metres; a car is less than a pixel there
 class Camera:
     """Pictures of one width: uint8 [width * 80 // 128, width, 3], blue, green, red, rows from the top."""
 
-    def __init__(self, width: int, ground: Ground, *, antialias: bool = False) -> None:
-        """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel."""
+    def __init__(self, width: int, ground: Ground, *, antialias: bool = False, look: Look = NOMINAL) -> None:
+        """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel.
+
+        ``look``: its height stays above 0 and under the walls' tops.
+        """
         height = width * 80 // 128
         if antialias:
             width, height = 2 * width, 2 * height
         self._antialias = antialias
         up = (1.0 - 2.0 * (np.arange(height) + 0.5) / height) * math.tan(FIELD_OF_VIEW / 2)
-        depth = math.cos(PITCH) + up * math.sin(PITCH)
-        self._slopes = (up * math.cos(PITCH) - math.sin(PITCH)) / depth
+        self._height, self._pitch = HEIGHT + look.height, PITCH + look.pitch
+        depth = math.cos(self._pitch) + up * math.sin(self._pitch)
+        slopes = _slopes(up, self._pitch)
+        self._slopes = np.array((slopes / self._height, slopes / (WALL_HEIGHT - self._height)))
         edge = math.tan(FIELD_OF_VIEW / 2) * ASPECT
         self._lefts = -edge * (1.0 - 1.0 / width) / depth
         self._strides = 2.0 * edge / width / depth
         self._spread = float(edge / depth.min()) + 1e-6
-        highest = max(float(self._slopes[0]), 1e-6)
-        shades = SKY_LOW + (SKY_HIGH - SKY_LOW) * np.clip(self._slopes / highest, 0.0, 1.0)
-        self._sky = np.round(shades).astype(np.uint8)
+        highest = max(float(_slopes(up[:1], PITCH)[0]), 1e-6)
+        self._sky = look.lit(SKY_LOW + (SKY_HIGH - SKY_LOW) * np.clip(slopes / highest, 0.0, 1.0))
+        self._shades = look.lit(CAR_SHADES)
         self._shape = (height, width, 3)
         self._walls = np.empty(DIRECTIONS)
         self.view = (
@@ -65,7 +73,7 @@ class Camera:
             self._lefts,
             self._strides,
             self._sky,
-            palette(),
+            look.painted(np.vstack([palette(), np.array([WALL_COLOUR], np.uint8)])),
             ground.walls,
             ground.picture,
             float(ground.origin[0]),
@@ -101,9 +109,17 @@ class Camera:
             self._lefts,
             self._strides,
             self._edge,
+            self._height,
+            self._pitch,
+            self._shades,
             own,
             cars,
         )
+
+
+def _slopes(up: Floats, pitch: float) -> Floats:
+    """Rise over run of the rows at heights ``up`` in a picture at depth 1, for a camera that looks down."""
+    return (up * math.cos(pitch) - math.sin(pitch)) / (math.cos(pitch) + up * math.sin(pitch))
 
 
 @njit(cache=True, nogil=True)
@@ -127,7 +143,8 @@ def draw(  # noqa: PLR0917 numba kernels take their state as flat arguments
 ) -> None:
     """Fill ``out`` with what the camera of a car at x, z and yaw sees, other cars left out.
 
-    ``walls``: float64 [DIRECTIONS], overwritten; what is between it and ``x``: ``Camera.view``.
+    ``walls``: float64 [DIRECTIONS], overwritten; what is between it and ``x``: ``Camera.view``. ``slopes``:
+    float64 [2, rows], each row's slope over the camera's height and over how much higher the walls are.
     """
     sine, cosine = math.sin(yaw), math.cos(yaw)
     x += AHEAD * sine
@@ -228,10 +245,9 @@ def _colour_pixels(  # noqa: PLR0917 numba kernels take their state as flat argu
     rows, columns = ground.shape
     bins = len(walls) / (2.0 * spread)
     for row in range(height):
-        slope = slopes[row]
-        looks_down = slope < 0.0
-        near = -slope / HEIGHT if looks_down else 0.0  # 1 / depth at which the row meets the ground
-        over = slope / (WALL_HEIGHT - HEIGHT)  # a wall with less than this 1 / depth is under the row
+        looks_down = slopes[0, row] < 0.0
+        near = -slopes[0, row] if looks_down else 0.0  # 1 / depth at which the row meets the ground
+        over = slopes[1, row]  # a wall with less than this 1 / depth is under the row
         direction = (lefts[row] + spread) * bins
         per_pixel = strides[row] * bins
         depth = 1.0 / near if looks_down else 0.0
@@ -251,9 +267,9 @@ def _colour_pixels(  # noqa: PLR0917 numba kernels take their state as flat argu
                 out[row, column, 1] = colours[index, 1]
                 out[row, column, 2] = colours[index, 2]
             elif wall > 0.0 and wall >= over:
-                out[row, column, 0] = WALL_COLOUR[0]
-                out[row, column, 1] = WALL_COLOUR[1]
-                out[row, column, 2] = WALL_COLOUR[2]
+                out[row, column, 0] = colours[WALL, 0]
+                out[row, column, 1] = colours[WALL, 1]
+                out[row, column, 2] = colours[WALL, 2]
             else:
                 out[row, column, 0] = sky[row]
                 out[row, column, 1] = sky[row]
@@ -270,6 +286,9 @@ def _draw_cars(  # noqa: PLR0917 numba kernels take their state as flat argument
     lefts: Floats,
     strides: Floats,
     edge: Floats,
+    height: float,
+    pitch: float,
+    shades: Bytes,
     own: int,
     cars: Floats,
 ) -> None:
@@ -286,8 +305,8 @@ def _draw_cars(  # noqa: PLR0917 numba kernels take their state as flat argument
             count += 1
     if count == 0:
         return
-    eye = np.array((x + AHEAD * sine, HEIGHT, z + AHEAD * cosine))
-    sine_down, cosine_down = math.sin(PITCH), math.cos(PITCH)
+    eye = np.array((x + AHEAD * sine, height, z + AHEAD * cosine))
+    sine_down, cosine_down = math.sin(pitch), math.cos(pitch)
     view = np.array(
         (
             (cosine, 0.0, -sine),
@@ -307,7 +326,7 @@ def _draw_cars(  # noqa: PLR0917 numba kernels take their state as flat argument
             axes[2, 0], axes[2, 2] = sine_car, cosine_car
             area = bounds[index]
             if drawing:
-                draw_box(out, nearness, area, eye, view, edge, centre, axes, CAR_HALVES, CAR_SHADES)
+                draw_box(out, nearness, area, eye, view, edge, centre, axes, CAR_HALVES, shades)
             elif find_bounds(
                 area, out.shape[0], out.shape[1], NEAR, eye, view, edge, centre, axes, CAR_HALVES
             ):

@@ -1,8 +1,8 @@
 """The car on flat ground: four wheels on a rigid body in the plane, 500 Hz, compiled by numba.
 
-State of a car, float64 [11]: x, z (metres), yaw (radians, 0 faces +z, right is +x), vx, vz (m/s, world
+State of a car, float64 [12]: x, z (metres), yaw (radians, 0 faces +z, right is +x), vx, vz (m/s, world
 axes), yaw rate (rad/s), spin of the wheels front left, front right, rear left, rear right (rad/s), steering
-(-1..1, +1 full left).
+(-1..1, +1 full left), and by what share its tyres grip better than nominal ones (0: nominal).
 
 Tyres follow the similarity method (H. B. Pacejka, Tyre and Vehicle Dynamics, chapter 4): both slips are
 divided by the slip at which they peak, the length of that vector gives the force's size and its direction
@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STEPS_PER_SECOND = 500
-X, Z, YAW, VX, VZ, YAW_RATE, SPIN, STEERING = 0, 1, 2, 3, 4, 5, 6, 10
-STATE_SIZE = 11
+X, Z, YAW, VX, VZ, YAW_RATE, SPIN, STEERING, GRIP = 0, 1, 2, 3, 4, 5, 6, 10, 11
+STATE_SIZE = 12
 
 CONTACT, FREE, SLOW, MOVED, NEAREST = 0, 1, 2, 3, 4
 MEMORY_SIZE = 5
@@ -109,8 +109,9 @@ def _wheel(  # noqa: PLR0917 numba kernels take their state as flat arguments
 ) -> tuple[float, float, float]:
     """One step of a wheel over ground that passes at ``along`` and ``across`` (m/s, wheel axes).
 
-    ``load``: N. Returns its new spin and the forces along and across. Spin takes a linearly implicit step
-    with the secant stiffness of the tyre, since a wheel's inertia is too small for an explicit one at 500 Hz.
+    ``load``: N, times the tyre's grip. Returns its new spin and the forces along and across. Spin takes a
+    linearly implicit step with the secant stiffness of the tyre, since a wheel's inertia is too small for an
+    explicit one at 500 Hz.
     """
     speed = max(abs(along), SLIP_SPEED_FLOOR)
     slip = (spin * WHEEL_RADIUS - along) / (speed * PEAK_SLIP)
@@ -158,6 +159,7 @@ def advance(state: Floats, throttle: float, brake: float, turn: float, wheel_loa
     sine_front, cosine_front = math.sin(angle), math.cos(angle)
     mean_spin = 0.25 * (state[SPIN] + state[SPIN + 1] + state[SPIN + 2] + state[SPIN + 3])
     torque = throttle * MOTOR_TORQUE * motor_curve(mean_spin)
+    gripping = wheel_load * (1.0 + state[GRIP])
     force_forward = force_right = moment = 0.0
     for wheel in range(4):
         arm = AXLE if wheel < 2 else -AXLE
@@ -172,7 +174,7 @@ def advance(state: Floats, throttle: float, brake: float, turn: float, wheel_loa
             aside * cosine_wheel - ahead * sine_wheel,
             torque,
             brake * BRAKE_TORQUE,
-            wheel_load,
+            gripping,
         )
         state[SPIN + wheel] = spin
         wheel_forward = along * cosine_wheel - across * sine_wheel

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo.simulation import footing, physics, surface, surface_physics
+from robo.simulation.look import Look
 from robo.simulation.scene import Scene
 from robo.simulation.scene_camera import SceneCamera
 from robo.simulation.surface import START
@@ -58,19 +59,32 @@ class Relief:
         cosine = float(np.dot(state[FORWARD : FORWARD + 3], tangent))
         return math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
 
+    def camera(self, width: int, look: Look, *, antialias: bool) -> SceneCamera:
+        """A camera for one car alone."""
+        return SceneCamera(width, self._scene, antialias=antialias, look=look)
+
     def picture(
-        self, state: Floats, width: int, others: Sequence[Floats] = (), *, antialias: bool = False
+        self,
+        state: Floats,
+        width: int,
+        others: Sequence[Floats] = (),
+        *,
+        antialias: bool = False,
+        camera: SceneCamera | None = None,
     ) -> Bytes:
         """What the camera of a car sees: uint8 [width * 80 // 128, width, 3], blue, green, red.
 
-        ``others``: the states of the other cars. ``antialias``: average 2 x 2 samples a pixel.
+        ``others``: the states of the other cars. ``antialias``: average 2 x 2 samples a pixel. ``camera``:
+        the car's own, if it has one.
         """
-        key = (width, antialias)
-        if key not in self._cameras:
-            self._cameras[key] = SceneCamera(width, self._scene, antialias=antialias)
+        if camera is None:
+            key = (width, antialias)
+            camera = self._cameras.get(key)
+            if camera is None:
+                camera = self._cameras[key] = SceneCamera(width, self._scene, antialias=antialias)
         place, forward, up = (tuple(state[at : at + 3].tolist()) for at in (PLACE, FORWARD, TOP))
         boxes = np.array([other[:VELOCITY] for other in others]).reshape(len(others), VELOCITY)
-        return self._cameras[key].picture(place, forward, up, boxes)
+        return camera.picture(place, forward, up, boxes)
 
     def _locate(self, distance: float) -> tuple[int, float]:
         starts = self.samples[:, START]

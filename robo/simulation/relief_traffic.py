@@ -22,7 +22,7 @@ SPIN = PLANAR + YAW_RATE
 class ReliefTraffic:
     """States and memories of all cars, a row a car, in the order they joined.
 
-    ``states``: float64 [N, 24], ``memories``: int64 [N, 6], as ``surface_physics`` has them; new arrays after
+    ``states``: float64 [N, 25], ``memories``: int64 [N, 6], as ``surface_physics`` has them; new arrays after
     each ``add`` and ``remove``. With ``ghosts``, cars do not touch.
     """
 

@@ -27,6 +27,7 @@ from robo.simulation.camera import (
     halved,
 )
 from robo.simulation.ground import HALF_WIDTH, OUTSIDE, palette
+from robo.simulation.look import NOMINAL, Look
 from robo.simulation.raster import OUTLINE_SHAPE, fill_quad, fill_textured
 from robo.simulation.scene import (
     FLOOR_LEFT,
@@ -61,7 +62,7 @@ OFF_BY = 0.4
 class SceneCamera:
     """Pictures of one width: uint8 [width * 80 // 128, width, 3], blue, green, red, rows from the top."""
 
-    def __init__(self, width: int, scene: Scene, *, antialias: bool = False) -> None:
+    def __init__(self, width: int, scene: Scene, *, antialias: bool = False, look: Look = NOMINAL) -> None:
         """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel."""
         rows, columns = width * 80 // 128, width
         if antialias:
@@ -72,7 +73,8 @@ class SceneCamera:
         right = (np.arange(columns) + 0.5 - columns / 2) / self._focal[0]
         up = (rows / 2 - np.arange(rows) - 0.5) / self._focal[1]
         self._shorten = (1.0 / np.sqrt(1.0 + up[:, None] ** 2 + right[None, :] ** 2)).astype(np.float32)
-        self._palette = _palette()
+        self._above, self._pitch = ABOVE + look.height, PITCH + look.pitch
+        self._palette = look.painted(_palette())
         self._indices = np.zeros((rows, columns), np.uint8)
         self._depths = np.zeros((rows, columns), np.float32)
         self._mesh = (scene.corners, scene.laterals, scene.rows, scene.standing, scene.floor)
@@ -86,7 +88,7 @@ class SceneCamera:
         ``forward``, ``up``: of the car, length 1. ``others``: float64 [K, 9], place, forward and up of each
         other car.
         """
-        view = _view(place, forward, up)
+        view = _view(place, forward, up, self._above, self._pitch)
         _draw(
             self._indices,
             self._depths,
@@ -119,9 +121,9 @@ View = tuple[Vector, Vector, Vector, Vector]
 
 
 @njit(cache=True, nogil=True)
-def _view(place: Vector, forward: Vector, up: Vector) -> View:
-    eye = add(add(place, up, ABOVE), forward, AHEAD)
-    sine, cosine = math.sin(PITCH), math.cos(PITCH)
+def _view(place: Vector, forward: Vector, up: Vector, above: float, pitch: float) -> View:
+    eye = add(add(place, up, above), forward, AHEAD)
+    sine, cosine = math.sin(pitch), math.cos(pitch)
     zero = (0.0, 0.0, 0.0)
     top = add(add(zero, up, cosine), forward, sine)
     ahead = add(add(zero, forward, cosine), up, -sine)

@@ -1,8 +1,8 @@
 """The car on a floor in three dimensions: the planar car in the floor's tangent plane, or in the air.
 
-State of a car, float64 [24]: position (0-2), the way it faces (3-5) and its up (6-8), both of length 1,
-velocity in m/s (9-11), world axes; the planar car of ``physics`` (12-22), of which yaw rate, wheels and
-steering last from step to step; what presses it to the floor (23), N.
+State of a car, float64 [25]: position (0-2), the way it faces (3-5) and its up (6-8), both of length 1,
+velocity in m/s (9-11), world axes; the planar car of ``physics`` (12-23), of which yaw rate, wheels,
+steering and grip last from step to step; what presses it to the floor (24), N.
 
 On the floor its up is the floor's normal, which follows the surface as the car moves; the floor's curvature
 under the moving car and gravity press it down, and where they would have to pull it down it flies. In the air
@@ -44,8 +44,8 @@ from robo.simulation.vectors import Vector, add, cross, dot, level, load, minus,
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PLACE, FORWARD, TOP, VELOCITY, PLANAR, LOAD = 0, 3, 6, 9, 12, 23
-STATE_SIZE = 24
+PLACE, FORWARD, TOP, VELOCITY, PLANAR, LOAD = 0, 3, 6, 9, 12, 24
+STATE_SIZE = 25
 
 FLYING = physics.MEMORY_SIZE
 MEMORY_SIZE = physics.MEMORY_SIZE + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,10 +16,14 @@ from numpy.typing import NDArray
 
 from robo.simulation import physics, relief
 from robo.simulation.camera import Camera
+from robo.simulation.eyes import Eyes
 from robo.simulation.ground import Ground
+from robo.simulation.look import NOMINAL, Look
+from robo.simulation.randomisation import Variation
 from robo.simulation.relief import Relief
 from robo.simulation.relief_traffic import ReliefTraffic
-from robo.simulation.surface_physics import BEYOND, REST_HEIGHT
+from robo.simulation.scene_camera import SceneCamera
+from robo.simulation.surface_physics import BEYOND, PLACE, PLANAR, REST_HEIGHT
 from robo.simulation.track import Track
 from robo.simulation.traffic import Traffic
 
@@ -58,6 +63,13 @@ class Terrain(Protocol):
 
     def place(self, row: int, distance: float) -> None:
         """Put a car on the centre line at ``distance`` metres, at rest, along the track."""
+
+    def vary(self, row: int, variation: Variation) -> None:
+        """Let a car that was placed just now grip and see as it says; its motor is its driver's affair.
+
+        Where cars vary, this follows every placement. A late picture shows all cars as they were then,
+        without those that have left since, and nothing from before the car's own placement.
+        """
 
     def is_free(self, row: int, distance: float) -> bool:
         """Whether the car would touch no other one there."""
@@ -104,14 +116,17 @@ class FlatTerrain:
         self.ground = Ground.paint(self.line, track.length)
         self.traffic = Traffic(self.line, ghosts=ghosts)
         self._cameras: dict[int, Camera] = {}
+        self._eyes: Eyes[Camera] = Eyes(self._camera)
 
     def add(self) -> None:
         """See Terrain."""
         self.traffic.add()
+        self._eyes.add()
 
     def remove(self, row: int) -> None:
         """See Terrain."""
         self.traffic.remove(row)
+        self._eyes.remove(row)
 
     def place(self, row: int, distance: float) -> None:
         """See Terrain."""
@@ -121,6 +136,11 @@ class FlatTerrain:
         state[physics.X], state[physics.Z], state[physics.YAW] = x, z, yaw
         memory[:] = 0
         memory[physics.NEAREST] = int(np.searchsorted(self.line[:, 4], distance, side="right")) - 1
+
+    def vary(self, row: int, variation: Variation) -> None:
+        """See Terrain."""
+        self.traffic.states[row, physics.GRIP] = variation.friction - 1.0
+        self._eyes.vary(row, variation.look, variation.latency)
 
     def is_free(self, row: int, distance: float) -> bool:
         """See Terrain."""
@@ -133,6 +153,7 @@ class FlatTerrain:
 
     def drive(self, steps: int, controls: Sequence[Controls]) -> tuple[list[Drive], list[tuple[int, int]]]:
         """See Terrain."""
+        self._eyes.remember(self.traffic.states)
         results, bumps = self.traffic.drive(steps, controls)
         return [Drive(happened, distance, passed=True) for happened, distance in results], bumps
 
@@ -149,11 +170,15 @@ class FlatTerrain:
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        camera = self._cameras.get(width)
+        camera = self._eyes.camera(row, width) or self._cameras.get(width)
         if camera is None:
-            camera = self._cameras[width] = Camera(width, self.ground, antialias=self._antialias)
-        others = self.traffic.states if len(self.traffic.states) > 1 and not self._ghosts else None
-        return camera.picture(*self.traffic.states[row, : physics.VX].tolist(), row, others)
+            camera = self._cameras[width] = self._camera(width)
+        states = self._eyes.states(row, self.traffic.states)
+        others = states if len(states) > 1 and not self._ghosts else None
+        return camera.picture(*states[row, : physics.VX].tolist(), row, others)
+
+    def _camera(self, width: int, look: Look = NOMINAL) -> Camera:
+        return Camera(width, self.ground, antialias=self._antialias, look=look)
 
 
 class ReliefTerrain:
@@ -165,18 +190,26 @@ class ReliefTerrain:
         self._ghosts = ghosts
         self._antialias = antialias
         self.traffic = ReliefTraffic(self._relief.samples, track.length, ghosts=ghosts)
+        self._eyes: Eyes[SceneCamera] = Eyes(partial(self._relief.camera, antialias=antialias))
 
     def add(self) -> None:
         """See Terrain."""
         self.traffic.add()
+        self._eyes.add()
 
     def remove(self, row: int) -> None:
         """See Terrain."""
         self.traffic.remove(row)
+        self._eyes.remove(row)
 
     def place(self, row: int, distance: float) -> None:
         """See Terrain."""
         self._relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
+
+    def vary(self, row: int, variation: Variation) -> None:
+        """See Terrain."""
+        self.traffic.states[row, PLANAR + physics.GRIP] = variation.friction - 1.0
+        self._eyes.vary(row, variation.look, variation.latency)
 
     def is_free(self, row: int, distance: float) -> bool:
         """See Terrain."""
@@ -188,6 +221,7 @@ class ReliefTerrain:
 
     def drive(self, steps: int, controls: Sequence[Controls]) -> tuple[list[Drive], list[tuple[int, int]]]:
         """See Terrain."""
+        self._eyes.remember(self.traffic.states)
         results, bumps = self.traffic.drive(steps, controls)
         drives = [Drive(happened, distance, passed=not happened & BEYOND) for happened, distance in results]
         return drives, bumps
@@ -199,6 +233,10 @@ class ReliefTerrain:
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        states = self.traffic.states
-        others = () if self._ghosts else [state for other, state in enumerate(states) if other != row]
-        return self._relief.picture(states[row], width, others, antialias=self._antialias)
+        camera = self._eyes.camera(row, width)
+        states = self._eyes.states(row, self.traffic.states)
+        others = []
+        if not self._ghosts:
+            there = (other for other in range(len(states)) if other != row)
+            others = [states[other] for other in there if not math.isnan(states[other, PLACE])]
+        return self._relief.picture(states[row], width, others, antialias=self._antialias, camera=camera)

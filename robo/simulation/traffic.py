@@ -18,7 +18,7 @@ LONGEST_FRAME = 9 / physics.STEPS_PER_SECOND
 class Traffic:
     """States and memories of all cars, a row a car, in the order they joined.
 
-    ``states``: float64 [N, 11], ``memories``: int64 [N, 5], as ``physics`` has them; new arrays after
+    ``states``: float64 [N, 12], ``memories``: int64 [N, 5], as ``physics`` has them; new arrays after
     each ``add`` and ``remove``. With ``ghosts``, cars do not touch.
     """
 

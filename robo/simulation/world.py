@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robo.config import Randomisation
 from robo.simulation import physics, terrain
 from robo.simulation.laps import Laps, LapTimes
+from robo.simulation.randomisation import asked_for, draw
 from robo.simulation.terrain import Controls, Drive
 from robo.simulation.track import Track
 
@@ -89,6 +91,8 @@ class _Car:
     throttle: float = 0.0
     brake: float = 0.0
     turn: float = 0.0
+    motor: float = 1.0
+    """Share of the motor's torque that it has."""
 
 
 class World:
@@ -103,8 +107,12 @@ class World:
         *,
         ghosts: bool = False,
         antialias: bool = False,
+        randomisation: Randomisation | None = None,
     ) -> None:
-        """With ``ghosts``, cars neither touch nor see one another; ``antialias``: see ``terrain.build``."""
+        """With ``ghosts``, cars neither touch nor see one another; ``antialias``: see ``terrain.build``.
+
+        ``randomisation``: whenever a car is placed, it draws from these ranges what it differs in.
+        """
         self.track = track
         self.segments = segments
         self.segments_between_cars = segments_between_cars
@@ -114,6 +122,7 @@ class World:
         self._seed = seed
         self._joined = 0
         self._cars: dict[str, _Car] = {}
+        self._randomisation = randomisation if randomisation and asked_for(randomisation) else None
         self.terrain = terrain.build(track, ghosts=ghosts, antialias=antialias)
 
     @property
@@ -157,6 +166,10 @@ class World:
         car = self._cars[name]
         car.laps = Laps(self.segments, self.track.length)
         self._place(car, car.start if distance is None else distance % self.track.length)
+
+    def reseed(self, name: str, seed: int) -> None:
+        """Begin a car's random numbers anew."""
+        self._cars[name].random = np.random.default_rng(seed)
 
     def hear(self, name: str) -> None:
         """Note that a line of this car arrived."""
@@ -217,7 +230,7 @@ class World:
         if not self.motors:
             self.terrain.stay(car.row)  # nobody is to be returned for standing still
             return 0.0, 0.0, car.turn
-        return car.throttle, car.brake, car.turn
+        return car.throttle * car.motor, car.brake, car.turn
 
     def _follow(self, car: _Car, drive: Drive, events: list[Event]) -> None:
         """Add to the events what came of a car's frame."""
@@ -245,6 +258,10 @@ class World:
         """Put a car on the centre line, at rest, along the track."""
         car.distance = distance
         self.terrain.place(car.row, distance)
+        if self._randomisation:
+            variation = draw(self._randomisation, car.random)
+            self.terrain.vary(car.row, variation)
+            car.motor = variation.motor
 
 
 def _steps_until(frame: int) -> int:
