@@ -94,8 +94,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         command.process.wait()
 
 
-def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path) -> None:
-    command = start("scripts.debug_policy", *FREE_PORTS, "--until-clean-laps", "1", "--max-seconds", "120")
+@pytest.mark.parametrize("spare", [True, False], ids=["frames spared", "as the real simulator sends them"])
+def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path, spare: bool) -> None:
+    limits = ("--until-clean-laps", "1", "--max-seconds", "120", "--set", f"simulator.spare_frames={spare}")
+    command = start("scripts.debug_policy", *FREE_PORTS, *limits)
     output = command.finish()
     assert command.process.returncode == 0, output
     assert "clean lap in" in output

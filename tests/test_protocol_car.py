@@ -10,11 +10,13 @@ import pytest
 from robo.protocol.car import (
     MAX_FRAME_BYTES,
     NO_OP,
+    PNG_SIGNATURE,
     Command,
     FrameDecoder,
     Login,
     command_line,
     frame_message,
+    is_raw,
     login_line,
     parse_command,
     parse_login,
@@ -48,6 +50,13 @@ NONSENSE = [
 
 def in_pieces(data: bytes, size: int) -> list[bytes]:
     return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def test_bare_pixels_are_told_from_pngs() -> None:
+    assert is_raw(bytes(64 * 40 * 3), 64)
+    assert not is_raw(bytes(64 * 40 * 3), 128)
+    assert not is_raw(PNG_SIGNATURE + bytes(64 * 40 * 3 - len(PNG_SIGNATURE)), 64)
+    assert not is_raw(b"", 64)
 
 
 class TestFrameDecoder:
@@ -151,6 +160,16 @@ class TestLogin:
     def test_width_outside_its_range_means_128(self, width: str, means: int) -> None:
         login = parse_login(f'{{"name":"a","teamId":"t","imageWidth":{width}}}'.encode())
         assert login == Login("a", "t", "", means)
+
+    def test_bare_pixels_and_every_nth_frame(self) -> None:
+        login = parse_login(login_line("a", "t", "#000000", raw_every=3))
+        assert login == Login("a", "t", "#000000", raw=True, every=3)
+        assert b"picture" not in login_line("a", "t", "#000000")
+
+    @pytest.mark.parametrize("every", ["0", "16", "-3", "2.0", "true", '"3"', "null", "NaN"])
+    def test_an_interval_outside_its_range_means_every_frame(self, every: str) -> None:
+        line = f'{{"name":"a","teamId":"t","pictureEvery":{every},"pictureFormat":"jpeg"}}'
+        assert parse_login(line.encode()) == Login("a", "t")
 
     @pytest.mark.parametrize(
         "line",

@@ -21,7 +21,7 @@ import pytest
 from robo.config import ROOT
 from robo.errors import UserError
 from robo.protocol import spectator as wire
-from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
+from robo.protocol.car import NO_OP, FrameDecoder, command_line, is_raw, login_line
 from robo.protocol.lines import LINE_LIMIT, LineDecoder
 from robo.simulation import server as server_module
 from robo.simulation import spectators as spectators_module
@@ -156,18 +156,25 @@ class Peer:
 class Car(Peer):
     """A car's client; its pictures are the frames' numbers."""
 
-    def __init__(self, server: Server, name: str, width: int | None = None) -> None:
+    def __init__(
+        self, server: Server, name: str, width: int | None = None, raw_every: int | None = None
+    ) -> None:
         super().__init__(server.car_address)
         self._decoder = FrameDecoder()
         self._pngs: list[bytes] = []
-        self.send(login_line(name, "team", "#336699", width))
+        self._width = width or 128
+        self.send(login_line(name, "team", "#336699", width, raw_every=raw_every))
 
     def picture(self) -> np.ndarray:
         while not self._pngs:
             data = self.socket.recv(1 << 16)
             assert data, "the server closed the connection"
             self._pngs += self._decoder.feed(data)
-        return cv2.imdecode(np.frombuffer(self._pngs.pop(0), np.uint8), cv2.IMREAD_COLOR)
+        picture = self._pngs.pop(0)
+        pixels = np.frombuffer(picture, np.uint8)
+        if is_raw(picture, self._width):
+            return pixels.reshape(-1, self._width, 3)
+        return cv2.imdecode(pixels, cv2.IMREAD_COLOR)
 
     def frame(self) -> int:
         """Wait for the next picture; return its frame's number."""
@@ -459,6 +466,44 @@ def test_lockstep_stands_still_without_cars() -> None:
         assert world.frame == last
 
 
+def test_spared_frames_go_by_without_waiting_and_bare_pixels_are_the_picture() -> None:
+    with serving(ScriptedWorld()) as server:
+        ada = Car(server, "ada", 64, raw_every=3)
+        assert ada.picture().shape == (40, 64, 3)
+        assert ada.drive(1) == 6
+        assert ada.drive(20) == 66
+        settle(server)  # it counts a frame after it has sent it
+        assert server.counters.images == 22
+        assert server.counters.unanswered == 0
+
+
+def test_cars_that_spare_frames_drive_beside_those_that_do_not() -> None:
+    with serving(ScriptedWorld()) as server:
+        ada, bob = Car(server, "ada"), None
+        ada.frame()
+        bob = Car(server, "bob", raw_every=3)
+        settle(server)
+        frames = [ada.drive(1), ada.drive(1)]
+        assert frames == [2, 3]
+        assert bob.frame() == 3
+        ada.send(NO_OP)
+        settle(server)
+        assert ada.has_nothing()  # frame 3 was for both, and bob has not answered
+        bob.send(NO_OP)
+        assert ada.frame() == 4
+        assert ada.drive(2) == 6
+        assert bob.frame() == 6
+
+
+def test_in_realtime_cars_that_spare_frames_take_turns() -> None:
+    with serving(ScriptedWorld(), "realtime") as server:
+        cars = [Car(server, name, raw_every=3) for name in ("ada", "bob", "cyd")]
+        turns = [car.frame() % 3 for car in cars]
+        assert sorted(turns) == [0, 1, 2]
+        for car, turn in zip(cars, turns, strict=True):
+            assert car.drive(5) % 3 == turn
+
+
 class TestLockstepClock:
     def test_rules(self) -> None:
         counters = Counters()
@@ -480,6 +525,8 @@ class TestLockstepClock:
         clock.stepped(11.2, [])
         assert clock.wait(11.2, cars=2) == pytest.approx(1 / 60)
         assert counters.passed_over == 2
+        clock.stepped(12.0, [], due=False)
+        assert clock.wait(12.0, cars=2) == 0
 
 
 # Realtime
