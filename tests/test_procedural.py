@@ -11,7 +11,7 @@ from robo.driving.debug_policy import follow_colors
 from robo.errors import UserError
 from robo.perception.color_mass import color_mass
 from robo.simulation.map_picture import draw_map
-from robo.simulation.procedural import random_track
+from robo.simulation.procedural import random_obstacles, random_track
 from robo.simulation.shape import clearance, tightest_radius
 from robo.simulation.track import Track
 from robo.simulation.world import Crashed, LapCompleted, World
@@ -20,9 +20,9 @@ from scripts import make_track
 SEEDS = 60
 
 
-def load(folder: Path, nodes: object) -> Track:
+def load(folder: Path, nodes: object, **others: object) -> Track:
     path = folder / "track.json"
-    path.write_text(json.dumps({"trackNodes": nodes}))
+    path.write_text(json.dumps({"trackNodes": nodes, **others}))
     return Track.load(path)
 
 
@@ -109,11 +109,63 @@ def test_the_hand_written_policy_drives_them(tmp_path: Path) -> None:
         assert Crashed("car") not in events
 
 
-def test_the_map_shows_the_bands_and_what_is_outside(tmp_path: Path) -> None:
-    plain = draw_map(load(tmp_path, random_track(5)), 400)
+def test_obstacles_stand_apart_and_leave_a_way_past(tmp_path: Path) -> None:
+    for seed in range(20):
+        nodes = random_track(seed)
+        length = load(tmp_path, nodes).length
+        boxes = random_obstacles(seed, 6, length)
+        assert len(boxes) == 6
+        assert boxes == random_obstacles(seed, 6, length)
+        assert boxes[0].distance >= 1.0
+        assert boxes[-1].distance <= length - 0.999
+        assert min(b.distance - a.distance for a, b in itertools.pairwise(boxes)) >= 1.499
+        assert all(0.05 <= box.size <= 0.12 for box in boxes)
+        assert all(0.44 - abs(box.lateral) - box.size / 2 >= -0.001 for box in boxes)
+        assert all(max(0.44 + way * box.lateral for way in (1, -1)) - box.size / 2 >= 0.299 for box in boxes)
+
+
+def test_too_many_obstacles_are_refused() -> None:
+    with pytest.raises(UserError, match="ask for 6 or fewer"):
+        random_obstacles(1, 40, 10.0)
+
+
+def test_a_track_file_may_have_obstacles(tmp_path: Path) -> None:
+    nodes = random_track(2)
+    assert load(tmp_path, nodes).obstacles == ()
+    box = {"distance": 3.0, "lateral": -0.2, "size": 0.1}
+    (found,) = load(tmp_path, nodes, obstacles=[box]).obstacles
+    assert (found.distance, found.lateral, found.size) == (3.0, -0.2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("obstacles", "words"),
+    [
+        ({}, "obstacles is not a list"),
+        ([3], "obstacle 0 is not an object"),
+        ([{"distance": 1.0, "lateral": 0.0}], "obstacle 0: size is missing"),
+        ([{"distance": 1.0, "lateral": 0.0, "size": 9}], "obstacle 0: size is 9"),
+        ([{"distance": 1.0, "lateral": "left", "size": 0.1}], "obstacle 0: lateral is 'left'"),
+        (
+            [{"distance": 1.0, "lateral": 0.43, "size": 0.1}],
+            "obstacle 0: lateral is 0.43; it must be from -0.39",
+        ),
+        ([{"distance": 99.0, "lateral": 0.0, "size": 0.1}], "obstacle 0: distance is 99"),
+        ([{"distance": math.nan, "lateral": 0.0, "size": 0.1}], "obstacle 0: distance is nan"),
+    ],
+)
+def test_bad_obstacles_are_named(tmp_path: Path, obstacles: object, words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        load(tmp_path, random_track(2), obstacles=obstacles)
+
+
+def test_the_map_shows_floor_walls_and_obstacles(tmp_path: Path) -> None:
+    nodes = random_track(5)
+    box = {"distance": 3.0, "lateral": 0.0, "size": 0.2}
+    plain, boxed = draw_map(load(tmp_path, nodes), 400), draw_map(load(tmp_path, nodes, obstacles=[box]), 400)
     assert max(plain.shape) == 400
     colours = {tuple(colour) for colour in plain.reshape(-1, 3).tolist()}
     assert {(92, 105, 110), (103, 80, 255), (165, 110, 64), (140, 200, 50)} <= colours
+    assert 20 < (plain != boxed).any(axis=2).sum() < 2000
 
 
 def test_the_command_writes_the_same_file_again(
@@ -121,11 +173,12 @@ def test_the_command_writes_the_same_file_again(
 ) -> None:
     paths = [tmp_path / "new" / "a.json", tmp_path / "b.json"]
     for path in paths:
-        monkeypatch.setattr("sys.argv", ["make_track", "7", "--out", str(path)])
+        monkeypatch.setattr("sys.argv", ["make_track", "7", "--obstacles", "4", "--out", str(path)])
         assert make_track.main() == 0
         assert path.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert f"{Track.load(paths[0]).length:.2f} m" in capsys.readouterr().out
+    assert "4 obstacles" in capsys.readouterr().out
+    assert len(Track.load(paths[0]).obstacles) == 4
 
 
 def test_the_command_refuses_a_file_of_another_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
