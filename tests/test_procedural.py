@@ -11,7 +11,7 @@ from robo.driving.debug_policy import follow_colors
 from robo.errors import UserError
 from robo.perception.color_mass import color_mass
 from robo.simulation.map_picture import draw_map
-from robo.simulation.procedural import random_obstacles, random_track
+from robo.simulation.procedural import random_track
 from robo.simulation.shape import clearance, tightest_radius
 from robo.simulation.track import Track
 from robo.simulation.world import Crashed, LapCompleted, World
@@ -107,55 +107,6 @@ def test_the_hand_written_policy_drives_them(tmp_path: Path) -> None:
                 break
         assert LapCompleted("car") in events
         assert Crashed("car") not in events
-
-
-def test_obstacles_stand_apart_and_leave_a_way_past(tmp_path: Path) -> None:
-    for seed in range(20):
-        nodes = random_track(seed)
-        length = load(tmp_path, nodes).length
-        boxes = random_obstacles(seed, 6, length)
-        assert len(boxes) == 6
-        assert boxes == random_obstacles(seed, 6, length)
-        assert boxes[0].distance >= 1.0
-        assert boxes[-1].distance <= length - 0.999
-        assert min(b.distance - a.distance for a, b in itertools.pairwise(boxes)) >= 1.499
-        assert all(0.05 <= box.size <= 0.12 for box in boxes)
-        assert all(0.44 - abs(box.lateral) - box.size / 2 >= -0.001 for box in boxes)
-        assert all(max(0.44 + way * box.lateral for way in (1, -1)) - box.size / 2 >= 0.299 for box in boxes)
-
-
-def test_too_many_obstacles_are_refused() -> None:
-    with pytest.raises(UserError, match="ask for 6 or fewer"):
-        random_obstacles(1, 40, 10.0)
-
-
-def test_a_track_file_may_have_obstacles(tmp_path: Path) -> None:
-    nodes = random_track(2)
-    assert load(tmp_path, nodes).obstacles == ()
-    box = {"distance": 3.0, "lateral": -0.2, "size": 0.1}
-    (found,) = load(tmp_path, nodes, obstacles=[box]).obstacles
-    assert (found.distance, found.lateral, found.size) == (3.0, -0.2, 0.1)
-
-
-@pytest.mark.parametrize(
-    ("obstacles", "words"),
-    [
-        ({}, "obstacles is not a list"),
-        ([3], "obstacle 0 is not an object"),
-        ([{"distance": 1.0, "lateral": 0.0}], "obstacle 0: size is missing"),
-        ([{"distance": 1.0, "lateral": 0.0, "size": 9}], "obstacle 0: size is 9"),
-        ([{"distance": 1.0, "lateral": "left", "size": 0.1}], "obstacle 0: lateral is 'left'"),
-        (
-            [{"distance": 1.0, "lateral": 0.43, "size": 0.1}],
-            "obstacle 0: lateral is 0.43; it must be from -0.39",
-        ),
-        ([{"distance": 99.0, "lateral": 0.0, "size": 0.1}], "obstacle 0: distance is 99"),
-        ([{"distance": math.nan, "lateral": 0.0, "size": 0.1}], "obstacle 0: distance is nan"),
-    ],
-)
-def test_bad_obstacles_are_named(tmp_path: Path, obstacles: object, words: str) -> None:
-    with pytest.raises(UserError, match=re.escape(words)):
-        load(tmp_path, random_track(2), obstacles=obstacles)
 
 
 def test_the_map_shows_floor_walls_and_obstacles(tmp_path: Path) -> None:

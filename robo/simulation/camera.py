@@ -315,10 +315,8 @@ def draw_boxes(  # noqa: PLR0917 numba kernels take their state as flat argument
         for index in range(count):
             is_car = seen[index] < len(cars)
             box = cars[seen[index]] if is_car else obstacles[seen[index] - len(cars)]
-            if is_car:
-                halves[:] = CAR_HALVES
-            else:
-                halves[:] = box[3]
+            for axis in range(3):
+                halves[axis] = CAR_HALVES[axis] if is_car else box[3]
             centre[0], centre[1], centre[2] = box[0], halves[1], box[1]
             sine_box, cosine_box = math.sin(box[2]), math.cos(box[2])
             axes[0, 0], axes[0, 2], axes[1, 1] = cosine_box, -sine_box, 1.0
@@ -345,9 +343,13 @@ def _fill_nearness(  # noqa: PLR0917 numba kernels take their state as flat argu
     """The walls' 1 / depth along the camera's axis in an area, 0 above them; boxes hide the ground anyway."""
     bins = len(walls) / (2.0 * spread)
     for row in range(area[0], area[1]):
-        over = slopes[row] / (WALL_HEIGHT - HEIGHT)
         direction = (lefts[row] + spread) * bins
         per_pixel = strides[row] * bins
         for column in range(area[2], area[3]):
-            wall = walls[int(direction + column * per_pixel)]
-            nearness[row, column] = wall * depths[row] if wall >= over else 0.0
+            nearness[row, column] = walls[int(direction + column * per_pixel)] * depths[row]
+        over = slopes[row] / (WALL_HEIGHT - HEIGHT)
+        if over <= 0.0:
+            continue
+        for column in range(area[2], area[3]):
+            if nearness[row, column] < over * depths[row]:
+                nearness[row, column] = 0.0
