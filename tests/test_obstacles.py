@@ -207,6 +207,20 @@ def test_no_car_is_pushed_into_a_box_by_another(tmp_path: Path, name: str, later
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_car_is_squeezed_into_a_gap_that_is_too_narrow(tmp_path: Path, name: str) -> None:
+    for gap in (0.07, 0.08, 0.085, 0.088):
+        side = gap / 2 + 0.1
+        made = world(boxed(tmp_path, name, (1.4, -side, 0.2), (1.4, side, 0.2)), 0.8, 0.4)
+        for _ in range(100):
+            events = drive(made, 1, a=0.4, b=1.0)
+            assert max(depth(made, car) for car in made.cars) < 0.001
+            if Returned("a") in events:
+                break
+        else:
+            pytest.fail("it got through")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_box_stops_a_car_as_a_wall_does(tmp_path: Path, name: str) -> None:
     made = world(boxed(tmp_path, name, (1.4, 0.0, 0.1)), 0.8)
     events, crashed = [], 0
