@@ -40,7 +40,7 @@ from robo.simulation.scene import (
     VERTICES,
     Scene,
 )
-from robo.simulation.surface_physics import REST_HEIGHT
+from robo.simulation.surface_physics import HALF, REST_HEIGHT
 from robo.simulation.vectors import Vector, add, cross, dot, load, minus
 
 Floats = NDArray[np.float64]
@@ -167,7 +167,7 @@ def _draw(  # noqa: PLR0917 numba kernels take their state as flat arguments
         _draw_box(indices, depths, focal, view, car, LOWER, (right, up, ahead), CAR, scratch[1])
     for obstacle in range(len(obstacles)):
         box = obstacles[obstacle]
-        half = box[9]
+        half = box[HALF]
         _draw_box(indices, depths, focal, view, box, 0.0, (half, half, half), OBSTACLE, scratch[1])
     count = _in_view(chunks, order, focal, view, depths.shape)
     for place in range(count):
