@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from robo.perception.color_mass import color_mass
 from robo.simulation import physics
-from robo.simulation.camera import draw, halved
+from robo.simulation.camera import draw, draw_boxes, halved
 from robo.simulation.physics import Floats, Ints
 from robo.simulation.track import NEAR_WINDOW
 
@@ -44,6 +44,7 @@ def drive_all(  # noqa: PLR0917 numba kernels take their state as flat arguments
     line: Floats,
     length: float,
     segments: int,
+    boxes: Floats,
 ) -> None:
     """Hold the ``controls`` (float64 [N, 2], throttle, turn) of these rows for ``repeat`` frames in place.
 
@@ -58,7 +59,7 @@ def drive_all(  # noqa: PLR0917 numba kernels take their state as flat arguments
             frame = frames[car]
             steps = (frame + 1) * 25 // 3 - frame * 25 // 3
             happened, distance = physics.drive(
-                states[car], memories[car], line, steps, controls[car, 0], 0.0, controls[car, 1]
+                states[car], memories[car], line, steps, controls[car, 0], 0.0, controls[car, 1], boxes
             )
             gain = _shortest(distance - distances[car], length)
             _follow(races[car], distances[car], gain, length / (segments + 1), segments)
@@ -135,12 +136,19 @@ def look_all(  # noqa: PLR0917 numba kernels take their state as flat arguments
     origin_x: float,
     origin_z: float,
     texel: float,
+    depths: Floats,
+    edge: Floats,
+    camera_height: float,
+    pitch: float,
+    shades: Bytes,
+    obstacles: Floats,
 ) -> None:
-    """Fill the pictures and masses of the cars in these rows; from ``spread`` on: ``Camera.view``.
+    """Fill the pictures and masses of the cars in these rows; from ``spread`` on: ``view``, ``box_view``.
 
     ``samples``: of the camera, a picture a car; it is ``pictures`` itself without antialiasing. ``masses``:
     float32 [N, 8, 3], their color_mass. ``walls``: float64 [N, DIRECTIONS], overwritten.
     """
+    nearness = np.empty(samples.shape[1:3], np.float32)
     for car in rows:
         draw(
             samples[car],
@@ -160,6 +168,25 @@ def look_all(  # noqa: PLR0917 numba kernels take their state as flat arguments
             states[car, physics.Z],
             states[car, physics.YAW],
         )
+        if len(obstacles) > 0:
+            own = states[car : car + 1]
+            draw_boxes(
+                samples[car],
+                nearness,
+                walls[car],
+                spread,
+                slopes,
+                lefts,
+                strides,
+                0,
+                own,
+                depths,
+                edge,
+                camera_height,
+                pitch,
+                shades,
+                obstacles,
+            )
         if samples.shape[1] != pictures.shape[1]:
             pictures[car] = halved(samples[car])
         masses[car] = color_mass(pictures[car])

@@ -129,7 +129,10 @@ class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         count, simulator = self.num_envs, self._settings.simulator
         width = self._settings.cars.image_width
         height = width * 80 // 128
-        self._view = Camera(width, self._terrain.ground, antialias=simulator.antialias).view
+        camera = Camera(
+            width, self._terrain.ground, antialias=simulator.antialias, obstacles=self._terrain.boxes
+        )
+        self._view = (*camera.view, *camera.box_view)
         self._pictures = self._samples = np.zeros((count, height, width, 3), np.uint8)
         if simulator.antialias:
             self._samples = np.zeros((count, 2 * height, 2 * width, 3), np.uint8)
@@ -156,8 +159,8 @@ class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if places is None:
             places = self.np_random.uniform(0.0, self._track.length, len(rows))
         for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-            self._distances[row] = self._places[row] = place % self._track.length
-            self._terrain.place(row, self._distances[row])
+            self._distances[row] = self._terrain.place(row, place % self._track.length)
+        self._places[rows] = self._distances[rows]
         self._races[rows] = 0
         self._races[rows, kernels.SEGMENT] = -1
         self._frames[rows] = 0
@@ -191,6 +194,7 @@ class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._terrain.line,
             self._track.length,
             self._settings.simulator.segments,
+            self._terrain.boxes,
         )
 
     def _look(self, rows: np.ndarray) -> None:
