@@ -54,14 +54,13 @@ def main() -> int:
     if path.suffix != ".json":
         raise UserError(f"--out {path}: name a file that ends in .json")
     content: dict[str, Any] = {"trackNodes": random_track(options.seed, options.length, options.min_radius)}
-    _write(path, content)
-    track = Track.load(path)
+    track = Track.read(content, path)
     if options.obstacles:
         content["obstacles"] = write_obstacles(
             random_obstacles(options.seed, options.obstacles, track.length)
         )
-        _write(path, content)
-        track = Track.load(path)
+        track = Track.read(content, path)
+    _write(path, content)
     picture = path.with_suffix(".png")
     if not cv2.imwrite(str(picture), draw_map(track)):
         raise UserError(f"{picture}: can't be written")

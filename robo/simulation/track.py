@@ -75,7 +75,11 @@ class Track:
     def load(cls, path: str | Path) -> Track:
         """Read a track file. Raises UserError that names the file, the node and the field."""
         path = Path(path)
-        content = _read(path)
+        return cls.read(_read(path), path)
+
+    @classmethod
+    def read(cls, content: dict[str, Any], path: Path) -> Track:
+        """Take a track file's content. Raises UserError as ``load`` does; ``path`` is what it calls it."""
         nodes = _nodes(content, path)
         position, direction, up = (
             np.array([_vector(node, field, "xyz", index, path) for index, node in enumerate(nodes)])
