@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ class Relief:
         self.samples = surface.samples(track)
         self.length = track.length
         self._scene = Scene.build(self.samples, track.length)
-        self._cameras: dict[tuple[int, bool], SceneCamera] = {}
+        self._cameras: dict[tuple[int, int, bool], SceneCamera] = {}
 
     def new_state(self) -> tuple[Floats, Ints]:
         """State and memory of a car, as ``surface_physics`` has them."""
@@ -63,9 +64,10 @@ class Relief:
     ) -> Bytes:
         """What the camera of a car sees: uint8 [width * 80 // 128, width, 3], blue, green, red.
 
-        ``others``: the states of the other cars. ``antialias``: average 2 x 2 samples a pixel.
+        ``others``: the states of the other cars. ``antialias``: average 2 x 2 samples a pixel. Threads may
+        make pictures at the same time.
         """
-        key = (width, antialias)
+        key = (threading.get_ident(), width, antialias)  # what a camera draws on is its own
         if key not in self._cameras:
             self._cameras[key] = SceneCamera(width, self._scene, antialias=antialias)
         place, forward, up = (tuple(state[at : at + 3].tolist()) for at in (PLACE, FORWARD, TOP))
