@@ -202,3 +202,8 @@ class ReliefTerrain:
         states = self.traffic.states
         others = () if self._ghosts else [state for other, state in enumerate(states) if other != row]
         return self._relief.picture(states[row], width, others, antialias=self._antialias)
+
+    @property
+    def samples(self) -> NDArray[np.float64]:
+        """The floor's, as ``surface.samples`` makes them."""
+        return self._relief.samples
