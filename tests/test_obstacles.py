@@ -108,7 +108,7 @@ def depth(made: World, name: str) -> float:
     deepest = -math.inf
     place, forward, up = state[PLACE : PLACE + 3], state[FORWARD : FORWARD + 3], state[TOP : TOP + 3]
     right = np.cross(up, forward)
-    for box in terrain._relief.boxes:
+    for box in terrain.relief.boxes:
         off = box[:3] - place - (0.03 - REST_HEIGHT) * up
         yaw = math.atan2(box[3:6] @ right, box[3:6] @ forward)
         seen = corners(off @ right, off @ forward, yaw, box[9], box[9])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ class Relief:
         self.boxes = np.array([self._box(obstacle) for obstacle in track.obstacles]).reshape(-1, 10)
         """The obstacles as ``surface_physics.drive`` wants them."""
         self._scene = Scene.build(self.samples, track.length)
-        self._cameras: dict[tuple[int, bool], SceneCamera] = {}
+        self._cameras: dict[tuple[int, int, bool], SceneCamera] = {}
 
     def new_state(self) -> tuple[Floats, Ints]:
         """State and memory of a car, as ``surface_physics`` has them."""
@@ -87,10 +88,10 @@ class Relief:
         """What the camera of a car sees: uint8 [width * 80 // 128, width, 3], blue, green, red.
 
         ``others``: the states of the other cars. ``antialias``: average 2 x 2 samples a pixel. ``camera``:
-        the car's own, if it has one.
+        the car's own, if it has one. Threads may make pictures at the same time.
         """
         if camera is None:
-            key = (width, antialias)
+            key = (threading.get_ident(), width, antialias)  # what a camera draws on is its own
             camera = self._cameras.get(key)
             if camera is None:
                 camera = self._cameras[key] = self.camera(width, antialias=antialias)

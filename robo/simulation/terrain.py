@@ -204,12 +204,16 @@ class FlatTerrain:
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        camera = self._eyes.camera(row, width) or self._cameras.get(width)
+        camera = self.own_camera(row, width) or self._cameras.get(width)
         if camera is None:
             camera = self._cameras[width] = self._camera(width)
         states = self._eyes.states(row, self.traffic.states)
         others = states if len(states) > 1 and not self._ghosts else None
         return camera.picture(*states[row, : physics.VX].tolist(), row, others)
+
+    def own_camera(self, row: int, width: int) -> Camera | None:
+        """A car's camera; None: it is the nominal one."""
+        return self._eyes.camera(row, width)
 
     def _camera(self, width: int, look: Look = NOMINAL) -> Camera:
         return Camera(width, self.ground, antialias=self._antialias, look=look, obstacles=self.boxes)
@@ -220,11 +224,11 @@ class ReliefTerrain:
 
     def __init__(self, track: Track, *, ghosts: bool, antialias: bool) -> None:
         """Sample the floor."""
-        self._relief = Relief(track)
+        self.relief = Relief(track)
         self._ghosts = ghosts
         self._antialias = antialias
-        self.traffic = ReliefTraffic(self._relief.samples, track.length, self._relief.boxes, ghosts=ghosts)
-        self._eyes: Eyes[SceneCamera] = Eyes(partial(self._relief.camera, antialias=antialias))
+        self.traffic = ReliefTraffic(self.relief.samples, track.length, self.relief.boxes, ghosts=ghosts)
+        self._eyes: Eyes[SceneCamera] = Eyes(partial(self.relief.camera, antialias=antialias))
 
     def add(self) -> None:
         """See Terrain."""
@@ -238,8 +242,8 @@ class ReliefTerrain:
 
     def place(self, row: int, distance: float) -> float:
         """See Terrain."""
-        distance = first_place(distance, self._relief.length, self._is_clear)
-        self._relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
+        distance = first_place(distance, self.relief.length, self._is_clear)
+        self.relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
         return distance
 
     def vary(self, row: int, variation: Variation) -> None:
@@ -249,12 +253,12 @@ class ReliefTerrain:
 
     def is_free(self, row: int, distance: float) -> bool:
         """See Terrain."""
-        place = np.array(self._relief.centre_line(distance))
+        place = np.array(self.relief.centre_line(distance))
         return self._is_clear(distance) and self.traffic.is_free(row, place)
 
     def _is_clear(self, distance: float) -> bool:
         """Whether no obstacle is near a car there."""
-        return not self._relief.near_box(distance, ROOM)
+        return not self.relief.near_box(distance, ROOM)
 
     def stay(self, row: int) -> None:
         """See Terrain."""
@@ -270,14 +274,20 @@ class ReliefTerrain:
     def pose(self, row: int, distance: float) -> Pose:
         """See Terrain."""
         state = self.traffic.states[row]
-        return Pose(*relief.pose(state), self._relief.track_angle(state, distance))
+        return Pose(*relief.pose(state), self.relief.track_angle(state, distance))
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        camera = self._eyes.camera(row, width)
         states = self._eyes.states(row, self.traffic.states)
         others = []
         if not self._ghosts:
             there = (other for other in range(len(states)) if other != row)
             others = [states[other] for other in there if not math.isnan(states[other, PLACE])]
-        return self._relief.picture(states[row], width, others, antialias=self._antialias, camera=camera)
+        return self.view(row, width, states[row], others)
+
+    def view(
+        self, row: int, width: int, state: NDArray[np.float64], others: Sequence[NDArray[np.float64]] = ()
+    ) -> NDArray[np.uint8]:
+        """What the camera of the car in this row would see if the cars' states were these."""
+        camera = self._eyes.camera(row, width)
+        return self.relief.picture(state, width, others, antialias=self._antialias, camera=camera)
