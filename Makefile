@@ -64,7 +64,7 @@ replay_race: setup ## stream a race log on port 11001 (LOG=race.log ARGS="--spee
 bench_simulator: setup ## measure the embedded simulator's speed and steadiness; prints one JSON line
 	@exec $(PYTHON) -m scripts.bench_simulator $(ARGS)
 
-track: setup ## write a random track and its map: tracks/$SEED.json and .png (SEED=7 ARGS="--length 20")
+track: setup ## write a random track and its map: tracks/$SEED.json and .png (SEED=7 ARGS="--obstacles 5")
 	@exec $(PYTHON) -m scripts.make_track $(SEED) $(ARGS)
 
 drive: setup ## drive a car yourself, in this terminal (ARGS="--track configs/tracks/loop.json --throttle 0.3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -21,7 +22,15 @@ ACCELERATE = np.array([1.0, 0.0], np.float32)
 
 @pytest.fixture(scope="module")
 def track() -> Track:
-    return Track.load(config.ROOT / config.EMBEDDED_TRACK)
+    return load("ring")
+
+
+def load(name: str) -> Track:
+    """A track of ours, or a small one that bends to the right all the way and is soon made."""
+    if name != "ring":
+        return Track.load(config.ROOT / f"configs/tracks/{name}.json")
+    turn = np.linspace(0.0, 2.0 * np.pi, 60, endpoint=False)
+    return Track(0.8 * np.stack([1.0 - np.cos(turn), 0.0 * turn, np.sin(turn)], axis=1), name=name)
 
 
 @pytest.mark.parametrize("observation", ["color_mass", "camera", "state"])
@@ -110,65 +119,117 @@ def test_a_state_tells_left_from_right(track: Track) -> None:
     assert speed > 0.1 and offset > 0 and sine > 0 and cosine > 0 and rate > 0
 
 
-def test_drives_on_a_track_that_climbs() -> None:
-    env = robo.gym.RobotiniEnv("state", config.ROOT / "configs/tracks/bridge.json")
-    env.reset(seed=1)
-    seen, reward, *_ = env.step(ACCELERATE)
-    assert np.isfinite(seen).all() and reward >= 0
-
-
 @pytest.mark.parametrize(("option", "value"), [("observation", "smell"), ("reward", "praise")])
 def test_names_a_wrong_choice(track: Track, option: str, value: str) -> None:
     with pytest.raises(UserError, match=f"{option} '{value}': choose one of"):
         robo.gym.RobotiniEnv(track=track, **{option: value})
 
 
-ENDS = {
-    "driven": [],
-    "each frame": ["action.repeat=1"],
-    "stuck": ["episode.stuck_metres=2", "reward.stuck=-7"],
-    "time over": ["episode.max_seconds=2"],
-    "smoothed": ["simulator.antialias=true", "observation.action_history=0", "observation.history=1"],
+class Case(NamedTuple):
+    """How cars drive: side by side, and then each of them alone."""
+
+    track: str
+    observation: str
+    reward: str
+    steps: int
+    sets: list[str]
+    ends: set[str]
+    """What episodes must end by, so that the test sees such ends."""
+    seed: int = 0
+    """Some meet what is rare: a crash with a lap's end, a segment driven back and again, another branch."""
+
+
+RETURNED, STUCK, DONE, LATE = "returned to track", "no progress", "laps done", "time limit"
+SMOOTH = ["simulator.antialias=true", "observation.action_history=0", "observation.history=1"]
+WILD = ["action.throttle_min=0", "action.throttle_max=0.5", "simulator.segments=100"]
+CASES = {
+    "laps": Case(
+        "ring", "state", "segments", 60, ["action.repeat=12", "episode.laps=2"], {DONE, RETURNED}, 8
+    ),
+    "wild": Case("ring", "state", "segments", 40, WILD, {RETURNED}, 1),
+    "masses": Case("ring", "color_mass", "progress", 80, [], {RETURNED}),
+    "each frame": Case("ring", "camera", "segments", 120, ["action.repeat=1"], set()),
+    "smooth": Case("ring", "color_mass", "auto", 20, SMOOTH, set()),
+    "stuck": Case("ring", "state", "progress", 80, ["episode.stuck_metres=2", "reward.stuck=-7"], {STUCK}),
+    "late": Case("ring", "state", "segments", 80, ["episode.max_seconds=2"], {LATE}),
+    "bridge laps": Case("bridge", "state", "progress", 200, ["episode.laps=1"], {DONE, RETURNED}),
+    "bridge masses": Case("bridge", "color_mass", "segments", 80, [], {RETURNED}),
+    "bridge wild": Case("bridge", "state", "segments", 100, WILD, {RETURNED}, 6),
+    "loop wild": Case("loop", "state", "segments", 70, WILD, {RETURNED}, 3),
+    "loop smooth": Case("loop", "camera", "progress", 20, SMOOTH, set()),
 }
 
 
-@pytest.mark.parametrize("case", ENDS)
-def test_many_cars_drive_as_each_would_alone(track: Track, case: str) -> None:
-    settings = config.load(sets=["episode.laps=1", *ENDS[case]])
-    count, random, ends = 4, np.random.default_rng(0), set()
-    many = robo.gym.VectorRobotini(count, track=track, settings=settings)
-    alone = [robo.gym.RobotiniEnv(track=track, settings=settings) for _ in range(count)]
-    places = random.uniform(0.0, track.length, count)
+class Recorded(np.random.Generator):
+    """Random numbers that remember which they gave last."""
+
+    given: Any = None
+
+    def uniform(self, *limits: Any) -> Any:
+        self.given = super().uniform(*limits)
+        return self.given
+
+
+def steered(state: np.ndarray) -> np.ndarray:
+    """An action that keeps a car at 3 m/s on the centre line, from its ``state`` observation."""
+    speed, offset, sine_ahead = state[[0, 2, 8]]
+    return np.clip([3.0 - speed, 2.0 * sine_ahead - 2.0 * offset], -1.0, 1.0).astype(np.float32)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two observations are the same; those of ``state`` within rounding."""
+    return np.allclose(a, b, rtol=1e-6, atol=1e-6) if len(a) == 18 else np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_many_cars_drive_as_each_would_alone(name: str) -> None:
+    case = CASES[name]
+    track = load(case.track)
+    options = {
+        "observation": case.observation,
+        "track": track,
+        "reward": case.reward,
+        "settings": config.load(sets=case.sets),
+    }
+    many, alone = robo.gym.VectorRobotini(3, **options), robo.gym.RobotiniEnv(**options)
+    random, many.np_random = np.random.default_rng(case.seed), Recorded(np.random.PCG64(0))
+    places = random.uniform(0.0, track.length, 3)
     places[0] = track.length - 0.2  # so that a lap begins soon
-    seen, _ = many.reset(options={"place": places})
-    for row, env in enumerate(alone):
-        assert np.array_equal(env.reset(options={"place": places[row]})[0], seen[row])
-    newest = slice(24 * (settings.observation.history - 1), 24 * settings.observation.history)
-    for _ in range(445 if case == "driven" else 100):
-        actions = random.uniform(-1.0, 1.0, (count, 2)).astype(np.float32)
-        for row in range(2):
-            controls = follow_colors(seen[row, newest].reshape(8, 3))
-            actions[row] = to_action(settings.action, *controls)
-        seen, rewards, terminated, truncated, infos = many.step(actions)
-        for row, env in enumerate(alone):
-            expected, reward, *ended, info = env.step(actions[row])
+    begun, _ = many.reset(options={"place": places})
+    steps, seen, ends = [], begun, set()
+    for count in range(case.steps):
+        if count % 8 == 0:
+            held = random.uniform(-1.0, 1.0, (3, 2)).astype(np.float32)
+        actions = held.copy()
+        if case.observation == "state":
+            actions[0] = steered(seen[0])
+            actions[1] = steered(seen[1])
+            actions[1, 1] += random.normal(0.0, 0.5)
+        step = many.step(actions)
+        steps.append((actions, step, many.np_random.given))
+        seen = step[0]
+    for row in range(3):
+        assert same(alone.reset(options={"place": places[row]})[0], begun[row])
+        for actions, (seen, rewards, terminated, truncated, infos), again in steps:
+            expected, reward, *ended, info = alone.step(actions[row])
             assert ended == [terminated[row], truncated[row]]
             assert rewards[row] == pytest.approx(reward, abs=1e-6)
             last, last_infos = seen[row], infos
             if any(ended):
+                ends.add(info["end"])
                 last, last_infos = infos["final_obs"][row], infos["final_info"]
                 assert last_infos["end"][row] == info["end"]
-                ends.add(info["end"])
-                begun, _ = env.reset(options={"place": infos["distance"][row]})
-                assert np.array_equal(seen[row], begun)
-            assert np.array_equal(last, expected)
-            names = ["crashes", "laps", "time"]
-            if info.get("end") != "returned to track":  # where alone the car is elsewhere already
-                names += ["speed", "distance"]
-            for name in names:
-                assert last_infos[name][row] == pytest.approx(info[name], abs=1e-6)
-    wanted = {"driven": {"laps done", "returned to track"}, "stuck": {"no progress"}}
-    assert ends >= wanted.get(case, {"time limit"} if case == "time over" else set())
+                assert last_infos["lap_seconds"][row] == pytest.approx(info["lap_seconds"])
+                place = again[np.flatnonzero(terminated | truncated).tolist().index(row)]
+                first, _ = alone.reset(options={"place": place})
+                assert same(seen[row], first)
+            assert same(last, expected)
+            keys = ["crashes", "laps", "time"]
+            if info.get("end") != RETURNED:  # where alone the car is elsewhere already
+                keys += ["speed", "distance"]
+            for key in keys:
+                assert last_infos[key][row] == pytest.approx(info[key], abs=1e-6)
+    assert ends >= case.ends
 
 
 def test_many_cars_keep_to_the_gymnasium_api(track: Track) -> None:
@@ -189,16 +250,13 @@ def test_many_cars_keep_to_the_gymnasium_api(track: Track) -> None:
         many.step(np.full((3, 2), np.nan, np.float32))
 
 
-def test_many_cars_need_a_flat_track() -> None:
-    with pytest.raises(UserError, match="track bridge: a vector of cars needs a flat one"):
-        robo.gym.VectorRobotini(2, track=config.ROOT / "configs/tracks/bridge.json")
-
-
 def test_benchmark_counts_steps() -> None:
     assert robo.gym.benchmark(5)() == 5
 
 
-def test_threads_change_nothing(track: Track) -> None:
+@pytest.mark.parametrize("name", ["ring", "bridge"])
+def test_threads_change_nothing(name: str) -> None:
+    track = load(name)
     few, many = (robo.gym.VectorRobotini(count, track=track) for count in (4, 32))
     places = np.linspace(0.0, track.length, 32)
     few.reset(options={"place": places[:4]})
@@ -209,4 +267,38 @@ def test_threads_change_nothing(track: Track) -> None:
         expected, seen = few.step(actions[:4]), many.step(actions)
         assert all(np.array_equal(a, b[:4]) for a, b in zip(expected[:4], seen[:4], strict=True))
     few.close()
+    many.close()
+
+
+@pytest.mark.parametrize("name", ["ring", "bridge"])
+def test_many_cars_vary_as_each_would_alone(name: str) -> None:
+    shares = ("friction=[0.7, 0.7]", "motor=[1.3, 1.3]", "light=[0.8, 0.8]", "colours=[0.9, 0.9]")
+    camera = ("camera_height=[0.01, 0.01]", "camera_pitch=[0.05, 0.05]", "latency=[4, 4]")
+    settings = config.load(sets=[f"randomisation.{one}" for one in (*shares, *camera)])
+    random, course = np.random.default_rng(5), load(name)
+    many = robo.gym.VectorRobotini(8, "camera", course, settings=settings)
+    alone = [robo.gym.RobotiniEnv("camera", course, settings=settings) for _ in range(8)]
+    places = random.uniform(0.0, course.length, 8)
+    seen, _ = many.reset(options={"place": places})
+    each = [env.reset(options={"place": place})[0] for env, place in zip(alone, places, strict=True)]
+    assert np.array_equal(seen, each)
+    for _ in range(12):
+        actions = random.uniform(-1.0, 1.0, (8, 2)).astype(np.float32)
+        seen, rewards, *_ = many.step(actions)
+        results = [env.step(action) for env, action in zip(alone, actions, strict=True)]
+        assert np.array_equal(seen, [result[0] for result in results])
+        assert rewards == pytest.approx([result[1] for result in results], abs=1e-9)
+    many.close()
+
+
+def test_every_episode_of_many_cars_varies_anew(track: Track) -> None:
+    settings = config.load(sets=["randomisation.light=[0.5, 1.0]", "episode.max_seconds=0.5"])
+    many = robo.gym.VectorRobotini(4, "camera", track, settings=settings)
+    seen, _ = many.reset(seed=1, options={"place": 1.0})
+    lights = [picture[0].mean() for picture in seen]  # of the sky
+    for _ in range(11):
+        seen, _, _, truncated, _ = many.step(np.zeros((4, 2), np.float32))
+    assert truncated.all()
+    lights += [picture[0].mean() for picture in seen]
+    assert len(set(lights)) > 4  # the sky is whole numbers, of which two may be the same
     many.close()

@@ -20,9 +20,9 @@ from scripts import make_track
 SEEDS = 60
 
 
-def load(folder: Path, nodes: object) -> Track:
+def load(folder: Path, nodes: object, **others: object) -> Track:
     path = folder / "track.json"
-    path.write_text(json.dumps({"trackNodes": nodes}))
+    path.write_text(json.dumps({"trackNodes": nodes, **others}))
     return Track.load(path)
 
 
@@ -109,11 +109,14 @@ def test_the_hand_written_policy_drives_them(tmp_path: Path) -> None:
         assert Crashed("car") not in events
 
 
-def test_the_map_shows_the_bands_and_what_is_outside(tmp_path: Path) -> None:
-    plain = draw_map(load(tmp_path, random_track(5)), 400)
+def test_the_map_shows_floor_walls_and_obstacles(tmp_path: Path) -> None:
+    nodes = random_track(5)
+    box = {"distance": 3.0, "lateral": 0.0, "size": 0.2}
+    plain, boxed = draw_map(load(tmp_path, nodes), 400), draw_map(load(tmp_path, nodes, obstacles=[box]), 400)
     assert max(plain.shape) == 400
     colours = {tuple(colour) for colour in plain.reshape(-1, 3).tolist()}
     assert {(92, 105, 110), (103, 80, 255), (165, 110, 64), (140, 200, 50)} <= colours
+    assert 20 < (plain != boxed).any(axis=2).sum() < 2000
 
 
 def test_the_command_writes_the_same_file_again(
@@ -121,11 +124,12 @@ def test_the_command_writes_the_same_file_again(
 ) -> None:
     paths = [tmp_path / "new" / "a.json", tmp_path / "b.json"]
     for path in paths:
-        monkeypatch.setattr("sys.argv", ["make_track", "7", "--out", str(path)])
+        monkeypatch.setattr("sys.argv", ["make_track", "7", "--obstacles", "4", "--out", str(path)])
         assert make_track.main() == 0
         assert path.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert f"{Track.load(paths[0]).length:.2f} m" in capsys.readouterr().out
+    assert "4 obstacles" in capsys.readouterr().out
+    assert len(Track.load(paths[0]).obstacles) == 4
 
 
 def test_the_command_refuses_a_file_of_another_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

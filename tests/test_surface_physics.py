@@ -59,7 +59,15 @@ class Car:
 
     def drive(self, steps: int, throttle: float = 0.0, brake: float = 0.0, turn: float = 0.0) -> int:
         happened, self.distance = surface_physics.drive(
-            self.state, self.memory, self.relief.samples, self.relief.length, steps, throttle, brake, turn
+            self.state,
+            self.memory,
+            self.relief.samples,
+            self.relief.length,
+            steps,
+            throttle,
+            brake,
+            turn,
+            self.relief.boxes,
         )
         return happened
 
@@ -111,7 +119,7 @@ def test_a_flat_track_is_driven_as_the_planar_physics_drives_it() -> None:
         for _ in range(50):
             throttle, turn = float(random.uniform(0.0, 0.15)), car.aim()
             happened = car.drive(8, throttle, 0.0, turn)
-            expected, distance = physics.drive(state, memory, line, 8, throttle, 0.0, turn)
+            expected, distance = physics.drive(state, memory, line, 8, throttle, 0.0, turn, np.empty((0, 4)))
             assert happened == expected
             np.testing.assert_allclose(car.state[[PLACE, PLACE + 2]], state[:2], atol=0.005)
             np.testing.assert_allclose(car.state[[VELOCITY, VELOCITY + 2]], state[3:5], atol=0.03)
@@ -132,7 +140,7 @@ def test_walls_hit_on_a_flat_track_are_hit_in_the_planar_physics() -> None:
         told = []
         for _ in range(120):
             ours = car.drive(8, 0.06, 0.0, turn)
-            theirs, _ = physics.drive(state, memory, line, 8, 0.06, 0.0, turn)
+            theirs, _ = physics.drive(state, memory, line, 8, 0.06, 0.0, turn, np.empty((0, 4)))
             told.append((ours, theirs))
             if ours & RETURN:
                 break

@@ -65,17 +65,35 @@ class Segments:
 
     def __call__(self, before: CarState, after: CarState, gained: float) -> float:
         """See Reward."""
-        reward = 0.0
         new = _net(after) - self._paid_to
-        if new > 0:
-            fast = 1.0 / after.segment_seconds if 0.0 < after.segment_seconds < 1.0 else 0.0
-            reward += new * (0.2 + fast)
-            self._paid_to += new
-        reward -= 10.0 * (after.segments_backwards - before.segments_backwards)
-        reward -= 2.5 * (1.0 + max(before.speed, after.speed)) * (after.crashes - before.crashes)
-        if after.track_angle > 100.0:
-            reward -= 10.0 * (after.track_angle - 100.0) / 100.0
-        return reward
+        self._paid_to += max(new, 0)
+        return segments_pay(
+            new,
+            after.segment_seconds,
+            after.segments_backwards - before.segments_backwards,
+            after.crashes - before.crashes,
+            max(before.speed, after.speed),
+            after.track_angle,
+        )
+
+
+def segments_pay(  # noqa: PLR0917 also compiled by numba
+    new: int, seconds: float, backwards: int, crashes: int, speed: float, track_angle: float
+) -> float:
+    """What ``Segments`` pays for a step: see there.
+
+    ``new``: segments not paid for yet, the last of which took so many ``seconds`` (0: not known);
+    ``backwards`` and ``crashes``: how many; ``speed``: m/s; ``track_angle``: degrees.
+    """
+    reward = 0.0
+    if new > 0:
+        fast = 1.0 / seconds if 0.0 < seconds < 1.0 else 0.0
+        reward += new * (0.2 + fast)
+    reward -= 10.0 * backwards
+    reward -= 2.5 * (1.0 + speed) * crashes
+    if track_angle > 100.0:
+        reward -= 10.0 * (track_angle - 100.0) / 100.0
+    return reward
 
 
 def build(settings: config.Reward, track: Track | None) -> Reward:

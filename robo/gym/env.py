@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from robo.driving.state import CarState
 from robo.driving.stream import StreamState
 from robo.driving.transitions import ACTION_SIZE
 from robo.gym import tasks
+from robo.gym.course import STATE_SIZE, YAW, course, fill_state, pose
 from robo.perception.color_mass import color_mass
 from robo.protocol import spectator as wire
 from robo.simulation.randomisation import asked_for
 from robo.simulation.track import Track
 from robo.simulation.world import (
-    CarStatus,
     Crashed,
     Event,
     LapCompleted,
@@ -88,6 +87,9 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         )
         self._world.add_car(CAR)
         self._driver: Driver | None = None
+        self._course = course(self._track, simulator.segments)
+        self._numbers = np.zeros(STATE_SIZE, np.float32)
+        self._yaw = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -109,7 +111,6 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._stream = StreamState(session=0)
         self._stream.apply(wire.RaceParameters(world.segments, timestamp=0.0))
         self._tell([])
-        self._yaw = _yaw(world.status(CAR))
         self._driver = Driver(CAR, self._settings, self._track, evaluation=False)
         self._look(frames=0)
         seen = self._driver.observe(self._mass(), self._state)
@@ -182,10 +183,10 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._picture = self._world.render(CAR, self._settings.cars.image_width)
         if self._kind == "state":
             status = self._world.status(CAR)
-            yaw = _yaw(status)
-            turned = (yaw - self._yaw + math.pi) % (2 * math.pi) - math.pi
-            self._numbers = state_vector(self._track, status, -turned * 60.0 / frames if frames else 0.0)
-            self._yaw = yaw
+            now = pose(status.position, status.velocity, status.rotation, status.track_angle)
+            distance = self._track.distance(status.position)
+            fill_state(self._numbers, self._course, now, distance, self._yaw, frames)
+            self._yaw = float(now[YAW])
 
     def _mass(self) -> np.ndarray:
         """What the driver stacks."""
@@ -215,25 +216,3 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         terminated = seen.transition.discount == 0.0
         last = self._observation(seen.transition.next_observation)
         return last, seen.transition.reward, terminated, not terminated, info
-
-
-def state_vector(track: Track, status: CarStatus, yaw_rate: float) -> np.ndarray:
-    """A ``state`` observation, float32 [18]; ``yaw_rate`` in rad/s, left is positive."""
-    distance = track.distance(status.position)
-    x, _, z, heading = track.pose(distance)
-    yaw = _yaw(status)
-    vx, _, vz = status.velocity
-    forward = vx * math.sin(yaw) + vz * math.cos(yaw)
-    left = vz * math.sin(yaw) - vx * math.cos(yaw)
-    offset = (status.position[2] - z) * math.sin(heading) - (status.position[0] - x) * math.cos(heading)
-    numbers = [forward, left, offset, math.sin(heading - yaw), math.cos(heading - yaw), yaw_rate]
-    for ahead in tasks.STATE_AHEAD:
-        turn = yaw - track.heading(distance + ahead)  # yaw grows to the right
-        numbers += [math.sin(turn), math.cos(turn)]
-    return np.array(numbers, np.float32)
-
-
-def _yaw(status: CarStatus) -> float:
-    """Where the car faces seen from above: radians, 0 is +z, right is +x."""
-    x, y, z, w = status.rotation
-    return math.atan2(2.0 * (x * z + w * y), 1.0 - 2.0 * (x * x + y * y))

@@ -13,13 +13,11 @@ from robo import config
 from robo.config import Config
 from robo.driving.transitions import ACTION_SIZE
 from robo.errors import UserError
+from robo.gym.course import STATE_SIZE
 from robo.perception import color_mass
 from robo.simulation.track import Track
 
 REWARDS = ("auto", "progress", "segments")
-STATE_AHEAD = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
-"""Metres ahead of the car at which a ``state`` observation tells the track's direction."""
-STATE_SIZE = 6 + 2 * len(STATE_AHEAD)
 
 
 def load(settings: Config | None, track: str | Path | Track | None, reward: str) -> tuple[Config, Track]:

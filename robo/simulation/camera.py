@@ -37,6 +37,9 @@ CAR_HALVES = np.array((0.045, 0.03, 0.1))
 """Half the size of a car's body to the right, up and forward, metres; it stands on the ground."""
 CAR_SHADES = np.array(((48, 48, 48), (56, 56, 56), (42, 42, 42)), np.uint8)
 """Of a car's flanks, top and ends."""
+OBSTACLE_SHADES = np.array(((60, 160, 240), (110, 200, 255), (40, 130, 215)), np.uint8)
+"""Of a box's flanks, top and ends: orange, which is none of the floor's bands."""
+NO_OBSTACLES = np.empty((0, 4))
 CAR_BEHIND = -0.02  # metres from its own middle behind which the camera, ahead of it, sees no car
 CAR_FAR = 8.0  # metres; a car is less than a pixel there
 
@@ -44,35 +47,42 @@ CAR_FAR = 8.0  # metres; a car is less than a pixel there
 class Camera:
     """Pictures of one width: uint8 [width * 80 // 128, width, 3], blue, green, red, rows from the top."""
 
-    def __init__(self, width: int, ground: Ground, *, antialias: bool = False, look: Look = NOMINAL) -> None:
+    def __init__(
+        self,
+        width: int,
+        ground: Ground,
+        *,
+        antialias: bool = False,
+        look: Look = NOMINAL,
+        obstacles: Floats = NO_OBSTACLES,
+    ) -> None:
         """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel.
 
-        ``look``: its height stays above 0 and under the walls' tops.
+        ``look``: its height stays above 0 and under the walls' tops. ``obstacles``: float64 [K, 4], x, z and
+        yaw of boxes on the ground, and half their edges.
         """
         height = width * 80 // 128
         if antialias:
             width, height = 2 * width, 2 * height
         self._antialias = antialias
         up = (1.0 - 2.0 * (np.arange(height) + 0.5) / height) * math.tan(FIELD_OF_VIEW / 2)
-        self._height, self._pitch = HEIGHT + look.height, PITCH + look.pitch
-        depth = math.cos(self._pitch) + up * math.sin(self._pitch)
-        slopes = _slopes(up, self._pitch)
-        self._slopes = np.array((slopes / self._height, slopes / (WALL_HEIGHT - self._height)))
+        height_above, pitch = HEIGHT + look.height, PITCH + look.pitch
+        depth = math.cos(pitch) + up * math.sin(pitch)
+        slopes = _slopes(up, pitch)
         edge = math.tan(FIELD_OF_VIEW / 2) * ASPECT
-        self._lefts = -edge * (1.0 - 1.0 / width) / depth
-        self._strides = 2.0 * edge / width / depth
-        self._spread = float(edge / depth.min()) + 1e-6
+        lefts = -edge * (1.0 - 1.0 / width) / depth
+        strides = 2.0 * edge / width / depth
+        spread = float(edge / depth.min()) + 1e-6
         highest = max(float(_slopes(up[:1], PITCH)[0]), 1e-6)
-        self._sky = look.lit(SKY_LOW + (SKY_HIGH - SKY_LOW) * np.clip(slopes / highest, 0.0, 1.0))
-        self._shades = look.lit(CAR_SHADES)
+        sky = look.lit(SKY_LOW + (SKY_HIGH - SKY_LOW) * np.clip(slopes / highest, 0.0, 1.0))
         self._shape = (height, width, 3)
         self._walls = np.empty(DIRECTIONS)
         self.view = (
-            self._spread,
-            self._slopes,
-            self._lefts,
-            self._strides,
-            self._sky,
+            spread,
+            np.array((slopes / height_above, slopes / (WALL_HEIGHT - height_above))),
+            lefts,
+            strides,
+            sky,
             look.painted(np.vstack([palette(), np.array([WALL_COLOUR], np.uint8)])),
             ground.walls,
             ground.picture,
@@ -81,11 +91,13 @@ class Camera:
             float(ground.texel),
         )
         """What ``draw`` needs to know of the camera and the ground."""
-        self._depths = depth
-        self._edge = np.array((edge, math.tan(FIELD_OF_VIEW / 2)))
+        shades = look.lit(np.array((CAR_SHADES, OBSTACLE_SHADES)))
+        tangents = np.array((edge, math.tan(FIELD_OF_VIEW / 2)))
+        self.box_view = (depth, tangents, height_above, pitch, shades, obstacles)
+        """What ``draw_boxes`` needs to know beyond ``view``."""
         self._nearness = np.empty((height, width), np.float32)
         # The first call loads what draws cars, which takes milliseconds: now, rather than when one is seen.
-        self._draw_cars(np.empty(self._shape, np.uint8), 0, np.zeros((1, 3)))
+        self._draw_boxes(np.empty(self._shape, np.uint8), 0, np.zeros((1, 3)))
 
     def picture(self, x: float, z: float, yaw: float, own: int = 0, cars: Floats | None = None) -> Bytes:
         """What the camera of a car at x, z (metres) and yaw (radians) sees.
@@ -95,26 +107,14 @@ class Camera:
         out = np.empty(self._shape, np.uint8)
         draw(out, self._walls, *self.view, x, z, yaw)
         if cars is not None:
-            self._draw_cars(out, own, cars)
+            self._draw_boxes(out, own, cars)
+        elif len(self.box_view[-1]):
+            self._draw_boxes(out, 0, np.array([[x, z, yaw]]))
         return halved(out) if self._antialias else out
 
-    def _draw_cars(self, picture: Bytes, own: int, cars: Floats) -> None:
-        """Draw the other cars into the ``picture`` that was made just now."""
-        _draw_cars(
-            picture,
-            self._nearness,
-            self._walls,
-            self._spread,
-            self._depths,
-            self._lefts,
-            self._strides,
-            self._edge,
-            self._height,
-            self._pitch,
-            self._shades,
-            own,
-            cars,
-        )
+    def _draw_boxes(self, picture: Bytes, own: int, cars: Floats) -> None:
+        """Draw obstacles and the other cars into the ``picture`` that was made just now."""
+        draw_boxes(picture, self._nearness, self._walls, *self.view[:4], own, cars, *self.box_view)
 
 
 def _slopes(up: Floats, pitch: float) -> Floats:
@@ -277,31 +277,45 @@ def _colour_pixels(  # noqa: PLR0917 numba kernels take their state as flat argu
 
 
 @njit(cache=True, nogil=True)
-def _draw_cars(  # noqa: PLR0917 numba kernels take their state as flat arguments
+def draw_boxes(  # noqa: PLR0917 numba kernels take their state as flat arguments
     out: Bytes,
     nearness: Nearness,
     walls: Floats,
     spread: float,
-    depths: Floats,
+    slopes: Floats,
     lefts: Floats,
     strides: Floats,
+    own: int,
+    cars: Floats,
+    depths: Floats,
     edge: Floats,
     height: float,
     pitch: float,
     shades: Bytes,
-    own: int,
-    cars: Floats,
+    obstacles: Floats,
 ) -> None:
-    """Draw every car that may be seen, behind walls and nearer cars."""
+    """Draw every obstacle and other car that may be seen, behind walls and whatever is nearer.
+
+    ``out``, ``walls``: as ``draw`` left them; ``nearness``: float32 [H, W], overwritten; ``spread`` to
+    ``strides``: the first of ``Camera.view``; ``own``: the row of ``cars``, float64 [N, 3 or more] of x, z
+    and yaw, that the camera is on; the rest: ``Camera.box_view``.
+    """
     x, z = cars[own, 0], cars[own, 1]
     sine, cosine = math.sin(cars[own, 2]), math.cos(cars[own, 2])
-    seen = np.empty(len(cars), np.int64)
+    seen = np.empty(len(cars) + len(obstacles), np.int64)
     count = 0
     for car in range(len(cars)):
         dx, dz = cars[car, 0] - x, cars[car, 1] - z
         ahead, aside = dx * sine + dz * cosine, abs(dx * cosine - dz * sine)
         if car != own and CAR_BEHIND < ahead < CAR_FAR and aside < spread * ahead + 2.0 * CAR_HALVES[2]:
             seen[count] = car
+            count += 1
+    for obstacle in range(len(obstacles)):
+        dx, dz = obstacles[obstacle, 0] - x, obstacles[obstacle, 1] - z
+        reach = 1.5 * obstacles[obstacle, 3]
+        ahead, aside = dx * sine + dz * cosine + reach - AHEAD, abs(dx * cosine - dz * sine) - reach
+        if ahead > 0.0 and aside < spread * ahead:
+            seen[count] = len(cars) + obstacle
             count += 1
     if count == 0:
         return
@@ -315,22 +329,23 @@ def _draw_cars(  # noqa: PLR0917 numba kernels take their state as flat argument
         )
     )
     bounds = np.zeros((count, 4), np.int64)
-    centre, axes = np.empty(3), np.zeros((3, 3))
-    # Twice over all: the walls' nearness must be there for every car before the first one is drawn.
+    centre, axes, halves = np.empty(3), np.zeros((3, 3)), np.empty(3)
+    # Twice over all: the walls' nearness must be there for every box before the first one is drawn.
     for drawing in (False, True):
         for index in range(count):
-            car = cars[seen[index]]
-            centre[0], centre[1], centre[2] = car[0], CAR_HALVES[1], car[1]
-            sine_car, cosine_car = math.sin(car[2]), math.cos(car[2])
-            axes[0, 0], axes[0, 2], axes[1, 1] = cosine_car, -sine_car, 1.0
-            axes[2, 0], axes[2, 2] = sine_car, cosine_car
+            is_car = seen[index] < len(cars)
+            box = cars[seen[index]] if is_car else obstacles[seen[index] - len(cars)]
+            for axis in range(3):
+                halves[axis] = CAR_HALVES[axis] if is_car else box[3]
+            centre[0], centre[1], centre[2] = box[0], halves[1], box[1]
+            sine_box, cosine_box = math.sin(box[2]), math.cos(box[2])
+            axes[0, 0], axes[0, 2], axes[1, 1] = cosine_box, -sine_box, 1.0
+            axes[2, 0], axes[2, 2] = sine_box, cosine_box
             area = bounds[index]
             if drawing:
-                draw_box(out, nearness, area, eye, view, edge, centre, axes, CAR_HALVES, shades)
-            elif find_bounds(
-                area, out.shape[0], out.shape[1], NEAR, eye, view, edge, centre, axes, CAR_HALVES
-            ):
-                _fill_nearness(nearness, area, walls, spread, depths, lefts, strides)
+                draw_box(out, nearness, area, eye, view, edge, centre, axes, halves, shades[int(not is_car)])
+            elif find_bounds(area, out.shape[0], out.shape[1], NEAR, eye, view, edge, centre, axes, halves):
+                _fill_nearness(nearness, area, walls, spread, slopes[1], depths, lefts, strides)
 
 
 @njit(cache=True, nogil=True)
@@ -339,14 +354,21 @@ def _fill_nearness(  # noqa: PLR0917 numba kernels take their state as flat argu
     area: Ints,
     walls: Floats,
     spread: float,
+    overs: Floats,
     depths: Floats,
     lefts: Floats,
     strides: Floats,
 ) -> None:
-    """The walls' 1 / depth along the camera's axis in an area; cars stand before the ground in any case."""
+    """The walls' 1 / depth along the camera's axis in an area, 0 above them; boxes hide the ground anyway."""
     bins = len(walls) / (2.0 * spread)
     for row in range(area[0], area[1]):
         direction = (lefts[row] + spread) * bins
         per_pixel = strides[row] * bins
         for column in range(area[2], area[3]):
             nearness[row, column] = walls[int(direction + column * per_pixel)] * depths[row]
+        over = overs[row]
+        if over <= 0.0:
+            continue
+        for column in range(area[2], area[3]):
+            if nearness[row, column] < over * depths[row]:
+                nearness[row, column] = 0.0

@@ -4,9 +4,8 @@ A body is a float64 row whose first six numbers are x, z (metres), yaw (radians)
 (rad/s); what follows them is not touched, so a row of ``physics``' state is one. Heights are apart: bodies
 farther apart in height than a car is tall, on a bridge and below it, do not meet.
 
-Contacts come from the separating axis test and the clipping of the facing edges (C. Ericson, Real-Time
-Collision Detection, chapters 4 and 5; E. Catto, Iterative Dynamics with Temporal Coherence, 2005). Impulses
-are exchanged at one point after another, equal and opposite, each of which can only take energy. They act as
+Contacts are those of ``rectangles``; impulses are exchanged at one point after another (E. Catto, Iterative
+Dynamics with Temporal Coherence, 2005), equal and opposite, each of which can only take energy. They act as
 if given before the step that led to the overlap, so that momentum and angular momentum stay what they were.
 Bodies that overlap all the same, put in one place, are moved apart bit by bit, without speed.
 """
@@ -35,10 +34,12 @@ from robo.simulation.physics import (
     X,
     Z,
 )
+from robo.simulation.rectangles import clip, least_overlap
 
 Flags = NDArray[np.bool_]
 
 BODY_HEIGHT = 0.06
+HALVES = (HALF_LENGTH, HALF_BREADTH)
 REACH = 2 * math.hypot(HALF_LENGTH, HALF_BREADTH)
 """Farthest apart that the centres of two touching bodies can be, metres."""
 RESTITUTION = 0.1
@@ -115,13 +116,14 @@ def note_touch(contacts: Ints, bumped: Flags, i: int, j: int, touching: bool) ->
 @njit(cache=True)
 def collide(a: Floats, b: Floats) -> bool:
     """Exchange impulses between two bodies that overlap and move them apart, in place; whether they do."""
-    overlap, normal_x, normal_z, of_b, lengthwise = _least_overlap(a, b)
+    overlap, normal_x, normal_z, of_b, lengthwise = least_overlap(a, *HALVES, b, *HALVES)
     if overlap <= 0.0:
         return False
     if of_b:
-        first, first_depth, second, second_depth = _clip(b, a, -normal_x, -normal_z, lengthwise)
+        touch = clip(b, *HALVES, a, *HALVES, -normal_x, -normal_z, lengthwise)
     else:
-        first, first_depth, second, second_depth = _clip(a, b, normal_x, normal_z, lengthwise)
+        touch = clip(a, *HALVES, b, *HALVES, normal_x, normal_z, lengthwise)
+    first, first_depth, second, second_depth = touch
     total = first_depth + second_depth
     if total > 0.0:
         back_x, back_z = 0.5 * DT * (a[VX] + b[VX]), 0.5 * DT * (a[VZ] + b[VZ])
@@ -163,80 +165,9 @@ def is_free(place: Floats, bodies: Floats, heights: Floats, height: float, leave
     for other in range(len(bodies)):
         if other == leave_out or abs(heights[other] - height) >= BODY_HEIGHT:
             continue
-        if _least_overlap(place, bodies[other])[0] > 0.0:
+        if least_overlap(place, *HALVES, bodies[other], *HALVES)[0] > 0.0:
             return False
     return True
-
-
-@njit(cache=True)
-def _least_overlap(a: Floats, b: Floats) -> tuple[float, float, float, bool, bool]:
-    """Along which side's normal two bodies overlap least.
-
-    Returns by how much (0 or less: they are apart), the normal from a to b, and whose side it is: b's or
-    a's, and its end or its flank.
-    """
-    dx, dz = b[X] - a[X], b[Z] - a[Z]
-    turned = b[YAW] - a[YAW]
-    along, across = abs(math.cos(turned)), abs(math.sin(turned))
-    end_reach = HALF_LENGTH + HALF_LENGTH * along + HALF_BREADTH * across
-    flank_reach = HALF_BREADTH + HALF_LENGTH * across + HALF_BREADTH * along
-    least, least_x, least_z, of_b, lengthwise = math.inf, 0.0, 0.0, False, False
-    for owner in range(2):
-        yaw = b[YAW] if owner else a[YAW]
-        sine, cosine = math.sin(yaw), math.cos(yaw)
-        for end in range(2):
-            normal_x, normal_z = (sine, cosine) if end else (cosine, -sine)
-            gap = dx * normal_x + dz * normal_z
-            overlap = (end_reach if end else flank_reach) - abs(gap)
-            if overlap < least:
-                way = -1.0 if gap < 0.0 else 1.0
-                least, least_x, least_z = overlap, way * normal_x, way * normal_z
-                of_b, lengthwise = owner == 1, end == 1
-            if overlap <= 0.0:
-                return overlap, 0.0, 0.0, False, False
-    return least, least_x, least_z, of_b, lengthwise
-
-
-@njit(cache=True)
-def _clip(
-    body: Floats, other: Floats, normal_x: float, normal_z: float, end: bool
-) -> tuple[tuple[float, float], float, tuple[float, float], float]:
-    """Where the side of ``body`` with this outward normal is entered by the side of ``other`` that faces it.
-
-    Returns both ends of that, halfway between the two sides, each with its depth, 0 if it is not inside.
-    """
-    half, half_side = (HALF_LENGTH, HALF_BREADTH) if end else (HALF_BREADTH, HALF_LENGTH)
-    sine, cosine = math.sin(other[YAW]), math.cos(other[YAW])
-    ahead = sine * normal_x + cosine * normal_z
-    aside = cosine * normal_x - sine * normal_z
-    if abs(ahead) > abs(aside):
-        face, face_x, face_z = -math.copysign(HALF_LENGTH, ahead), sine, cosine
-        side_x, side_z, reach = cosine, -sine, HALF_BREADTH
-    else:
-        face, face_x, face_z = -math.copysign(HALF_BREADTH, aside), cosine, -sine
-        side_x, side_z, reach = sine, cosine, HALF_LENGTH
-    # The facing side's middle and half, seen from the body: across its own side and out of it.
-    x, z = other[X] + face * face_x - body[X], other[Z] + face * face_z - body[Z]
-    middle_across, middle_out = x * normal_z - z * normal_x, x * normal_x + z * normal_z
-    half_across = reach * (side_x * normal_z - side_z * normal_x)
-    half_out = reach * (side_x * normal_x + side_z * normal_z)
-    low, high = -1.0, 1.0
-    if abs(half_across) > 1e-12:
-        one = (-half_side - middle_across) / half_across
-        two = (half_side - middle_across) / half_across
-        low = min(max(low, min(one, two)), 1.0)
-        high = max(min(high, max(one, two)), -1.0)
-    low_depth = max(half - (middle_out + low * half_out), 0.0)
-    high_depth = max(half - (middle_out + high * half_out), 0.0)
-    low_point = (
-        body[X] + x + low * reach * side_x + 0.5 * low_depth * normal_x,
-        body[Z] + z + low * reach * side_z + 0.5 * low_depth * normal_z,
-    )
-    high_point = (
-        body[X] + x + high * reach * side_x + 0.5 * high_depth * normal_x,
-        body[Z] + z + high * reach * side_z + 0.5 * high_depth * normal_z,
-    )
-    return low_point, low_depth, high_point, high_depth
 
 
 @njit(cache=True)

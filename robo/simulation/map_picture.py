@@ -16,13 +16,14 @@ Bytes = NDArray[np.uint8]
 
 MARGIN = 0.3
 WALL_COLOUR = (5, 6, 10)
+BOX_COLOUR = (40, 110, 230)
 ARROW_COLOUR = (255, 255, 255)
 FRACTION_BITS = 4
 """Of a pixel, as cv2 takes coordinates of finer steps."""
 
 
 def draw_map(track: Track, size: int = 1000) -> Bytes:
-    """Draw a track's bands, walls, finish line and driving direction.
+    """Draw a track's bands, walls, finish line, driving direction and obstacles.
 
     Returns uint8 [H, W, 3], blue, green, red; the longer side has ``size`` pixels.
     """
@@ -53,7 +54,9 @@ def draw_map(track: Track, size: int = 1000) -> Bytes:
         pieces = np.stack([wall, np.roll(wall, -1, axis=0)], axis=1)[_standing(wall, points)]
         lines = [pixels(piece) for piece in pieces]
         cv2.polylines(picture, lines, False, WALL_COLOUR, 2, cv2.LINE_AA, FRACTION_BITS)
-    fill(_stripe(track), LIT[WHITE][::-1])
+    fill(_rectangle(track, 0.0, 0.0, STRIPE, 2 * HALF_WIDTH), LIT[WHITE][::-1])
+    for box in track.obstacles:
+        fill(_rectangle(track, box.distance, box.lateral, box.size, box.size), BOX_COLOUR)
     tail, tip = pixels(_places(track, 0.15, np.array([[0.0, 0.0], [0.35, 0.0]]))) >> FRACTION_BITS
     cv2.arrowedLine(picture, tail.tolist(), tip.tolist(), ARROW_COLOUR, 2, cv2.LINE_AA, tipLength=0.4)
     return picture
@@ -65,10 +68,9 @@ def _standing(wall: Floats, points: Floats) -> NDArray[np.bool_]:
     return apart > HALF_WIDTH - 0.005
 
 
-def _stripe(track: Track) -> Floats:
-    """The corners of the finish line."""
-    corners = np.array([(-STRIPE, -1.0), (STRIPE, -1.0), (STRIPE, 1.0), (-STRIPE, 1.0)])
-    return _places(track, 0.0, corners * (0.5, HALF_WIDTH))
+def _rectangle(track: Track, distance: float, lateral: float, along: float, across: float) -> Floats:
+    corners = [(-along, -across), (along, -across), (along, across), (-along, across)]
+    return _places(track, distance, np.array(corners) / 2 + (0.0, lateral))
 
 
 def _places(track: Track, distance: float, offsets: Floats) -> Floats:

@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from robo.simulation.rectangles import clip, least_overlap
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -26,8 +28,12 @@ STATE_SIZE = 12
 
 CONTACT, FREE, SLOW, MOVED, NEAREST = 0, 1, 2, 3, 4
 MEMORY_SIZE = 5
-"""int64 [5] of a car: steps since it touched a wall (0: not touching), steps free of the wall since, steps
+"""int64 [5] of a car: steps since it touched a wall or a box (0: not touching), steps free of it since, steps
 under 0.01 m/s, whether it has moved, and the index of the nearest piece of the centre line."""
+
+HALF = 3
+"""Where in the four numbers of a box half its edge is."""
+SQUARE_ROOT_OF_2 = math.sqrt(2.0)
 
 CRASHED, RETURN = 1, 2
 """Bits of what ``drive`` reports."""
@@ -38,6 +44,7 @@ WHEEL_MASS = 0.02
 MASS = 0.553 + 4 * WHEEL_MASS
 HALF_LENGTH = 0.1
 HALF_BREADTH = 0.045
+CORNER = math.hypot(HALF_LENGTH, HALF_BREADTH)
 YAW_INERTIA = MASS * ((2 * HALF_LENGTH) ** 2 + (2 * HALF_BREADTH) ** 2) / 12
 AXLE = 0.085
 WHEEL_SIDE = 0.045
@@ -71,6 +78,9 @@ WALL_GATE = 0.32  # no corner can reach a wall while the car's centre is nearer 
 WALL_FRICTION = 0.15
 FREE_STEPS = 10  # this long without contact ends a touch, so that a bounce is not a new crash
 RETURN_AFTER_CONTACT = STEPS_PER_SECOND // 5
+ROUNDS = 8
+SLACK = 0.0005
+"""How often a car is pushed off walls and boxes in turn, and what it may be in one of them then, metres."""
 MOVING = 0.01
 RETURN_AFTER_SLOW = 2 * STEPS_PER_SECOND
 SEARCH = 60
@@ -281,19 +291,103 @@ def _strike(state: Floats, reach_x: float, reach_z: float, inward_x: float, inwa
 
 
 @njit(cache=True)
-def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
-    state: Floats, memory: Ints, line: Floats, steps: int, throttle: float, brake: float, turn: float
-) -> tuple[int, float]:
-    """Advance a car among its walls by ``steps`` of 2 ms, in place.
+def hold_off(state: Floats, boxes: Floats) -> float:
+    """Keep the body off the boxes, as ``hold_inside`` does off the walls; how far it was in one, metres.
 
-    Returns the bits CRASHED (touched a wall anew) and RETURN (has to be put back on the track; the rest of
-    the steps is left out), and the car's distance along the centre line, metres.
+    ``boxes``: float64 [K, 4], x, z and yaw of each and half its edge.
+    """
+    deepest = 0.0
+    for index in range(len(boxes)):
+        box = boxes[index]
+        dx, dz, reach = box[X] - state[X], box[Z] - state[Z], CORNER + SQUARE_ROOT_OF_2 * box[HALF]
+        if dx * dx + dz * dz < reach * reach:
+            deepest = max(deepest, push_off(state, (box[X], box[Z], box[YAW]), box[HALF]))
+    return deepest
+
+
+@njit(cache=True)
+def push_off(state: Floats, box: tuple[float, float, float], half: float) -> float:
+    """Keep the body off one box: x, z and yaw, and half its edge. How far it was in it, metres."""
+    overlap, away_x, away_z, of_car, end = least_overlap(box, half, half, state, HALF_LENGTH, HALF_BREADTH)
+    if overlap <= 0.0:
+        return 0.0
+    if of_car:
+        touch = clip(state, HALF_LENGTH, HALF_BREADTH, box, half, half, -away_x, -away_z, end)
+    else:
+        touch = clip(box, half, half, state, HALF_LENGTH, HALF_BREADTH, away_x, away_z, end)
+    first, first_depth, second, second_depth = touch
+    first_x, first_z = first[0] - state[X], first[1] - state[Z]
+    second_x, second_z = second[0] - state[X], second[1] - state[Z]
+    state[X] += overlap * away_x
+    state[Z] += overlap * away_z
+    total = first_depth + second_depth
+    share = first_depth / total if total > 0.0 else 0.5
+    # The middle first: a car that meets a box squarely must not start to turn.
+    middle_x = share * first_x + (1.0 - share) * second_x
+    middle_z = share * first_z + (1.0 - share) * second_z
+    _strike(state, middle_x, middle_z, away_x, away_z)
+    if first_depth > 0.0 and second_depth > 0.0:
+        _strike(state, first_x, first_z, away_x, away_z)
+        _strike(state, second_x, second_z, away_x, away_z)
+    return overlap
+
+
+@njit(cache=True)
+def _hold_between(
+    state: Floats, line: Floats, hint: int, before: tuple[float, float, float], boxes: Floats
+) -> tuple[int, float]:
+    """Keep a car that touches a box off walls and boxes at once; the nearest piece and where on it.
+
+    Where there is no room for it, it stays as it was ``before`` the step, and stops.
+    """
+    fits = False
+    for _ in range(ROUNDS):
+        index, squared, _ = nearest(line, hint, WALL_GATE, state[X], state[Z])
+        if squared > WALL_GATE * WALL_GATE:
+            hold_inside(state, line, index)
+        fits = hold_off(state, boxes) <= SLACK
+        if fits:
+            break
+    if not fits:
+        state[X], state[Z], state[YAW] = before
+        state[VX] = state[VZ] = state[YAW_RATE] = 0.0
+    index, _, where = nearest(line, hint, WALL_GATE, state[X], state[Z])
+    return index, where
+
+
+@njit(cache=True)
+def near_box(x: float, z: float, yaw: float, room: float, boxes: Floats) -> bool:
+    """Whether a car at a place (metres, radians) would touch one of the boxes were it ``room`` m larger."""
+    for index in range(len(boxes)):
+        box = boxes[index]
+        half = box[HALF] + room
+        if least_overlap((x, z, yaw), HALF_LENGTH, HALF_BREADTH, box, half, half)[0] > 0.0:
+            return True
+    return False
+
+
+@njit(cache=True)
+def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    state: Floats,
+    memory: Ints,
+    line: Floats,
+    steps: int,
+    throttle: float,
+    brake: float,
+    turn: float,
+    boxes: Floats,
+) -> tuple[int, float]:
+    """Advance a car among its walls and boxes by ``steps`` of 2 ms, in place.
+
+    Returns the bits CRASHED (touched one of them anew) and RETURN (has to be put back on the track; the rest
+    of the steps is left out), and the car's distance along the centre line, metres.
     """
     happened = 0
     index, _, where = nearest(line, memory[NEAREST], WALL_GATE, state[X], state[Z])
     for _ in range(steps):
+        before = (state[X], state[Z], state[YAW])
         step(state, throttle, brake, turn)
-        new, index, where = among_walls(state, memory, line, index)
+        new, index, where = among_walls(state, memory, line, index, before, boxes)
         happened |= new
         if happened & RETURN:
             break
@@ -302,15 +396,26 @@ def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
 
 
 @njit(cache=True)
-def among_walls(state: Floats, memory: Ints, line: Floats, hint: int) -> tuple[int, int, float]:
-    """What follows each step: keep the car off the walls and note what happened to it.
+def among_walls(  # noqa: PLR0917
+    state: Floats,
+    memory: Ints,
+    line: Floats,
+    hint: int,
+    before: tuple[float, float, float],
+    boxes: Floats,
+) -> tuple[int, int, float]:
+    """What follows each step: keep the car off walls and boxes and note what happened to it.
 
-    Returns the bits, and the piece of the centre line that is nearest with where on it, as ``nearest`` does.
+    ``before``: x, z and yaw before the step. Returns the bits, and the piece of the centre line that is
+    nearest with where on it, as ``nearest`` does.
     """
     index, squared, where = nearest(line, hint, WALL_GATE, state[X], state[Z])
     touching = False
     if squared > WALL_GATE * WALL_GATE:
         touching = hold_inside(state, line, index)
+    if len(boxes) > 0 and hold_off(state, boxes) > 0.0:
+        touching = True
+        index, where = _hold_between(state, line, index, before, boxes)
     return _contact(memory, touching) | _slow(state, memory), index, where
 
 

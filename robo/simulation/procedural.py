@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo.errors import UserError
+from robo.simulation.obstacles import Obstacle, scatter
 from robo.simulation.outline import random_outline
 from robo.simulation.shape import clearance
 
@@ -91,6 +92,11 @@ def random_track(
         if corners is not None:
             return _nodes(corners)
     raise UserError(f"found no track of {length:g} m for seed {seed}; ask for another length or seed")
+
+
+def random_obstacles(seed: int, count: int, length: float) -> tuple[Obstacle, ...]:
+    """Boxes for a track of ``length`` metres; the same for the same arguments, always. UserError: no room."""
+    return scatter(random.Random(f"obstacles {seed}").random, count, length)
 
 
 def _random_layout(stream: Random, lane: float, length: float, min_radius: float) -> list[_Corner] | None:

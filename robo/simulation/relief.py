@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo.simulation import footing, physics, surface, surface_physics
-from robo.simulation.look import Look
+from robo.simulation.look import NOMINAL, Look
+from robo.simulation.obstacles import Obstacle
 from robo.simulation.scene import Scene
 from robo.simulation.scene_camera import SceneCamera
 from robo.simulation.surface import START
 from robo.simulation.surface_physics import FLYING, FORWARD, LOAD, PLACE, REST_HEIGHT, TOP, VELOCITY
 from robo.simulation.track import Track
+from robo.simulation.vectors import level, unit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,8 +32,10 @@ class Relief:
         """Sample the track's floor."""
         self.samples = surface.samples(track)
         self.length = track.length
+        self.boxes = np.array([self._box(obstacle) for obstacle in track.obstacles]).reshape(-1, 10)
+        """The obstacles as ``surface_physics.drive`` wants them."""
         self._scene = Scene.build(self.samples, track.length)
-        self._cameras: dict[tuple[int, bool], SceneCamera] = {}
+        self._cameras: dict[tuple[int, int, bool], SceneCamera] = {}
 
     def new_state(self) -> tuple[Floats, Ints]:
         """State and memory of a car, as ``surface_physics`` has them."""
@@ -53,15 +58,23 @@ class Relief:
         """The centre line's point at ``distance`` metres, x, y, z."""
         return tuple(self._centre(*self._locate(distance)).tolist())
 
+    def near_box(self, distance: float, room: float) -> bool:
+        """Whether a car put at ``distance`` would touch an obstacle were it ``room`` metres larger."""
+        if not len(self.boxes):
+            return False
+        state, memory = self.new_state()
+        self.place(state, memory, distance)
+        return surface_physics.near_box(state, room, self.boxes)
+
     def track_angle(self, state: Floats, distance: float) -> float:
         """Degrees 0..180 between the way a car faces and the track's direction."""
         tangent, _, _ = self._directions(*self._locate(distance))
         cosine = float(np.dot(state[FORWARD : FORWARD + 3], tangent))
         return math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
 
-    def camera(self, width: int, look: Look, *, antialias: bool) -> SceneCamera:
+    def camera(self, width: int, look: Look = NOMINAL, *, antialias: bool) -> SceneCamera:
         """A camera for one car alone."""
-        return SceneCamera(width, self._scene, antialias=antialias, look=look)
+        return SceneCamera(width, self._scene, antialias=antialias, look=look, obstacles=self.boxes)
 
     def picture(
         self,
@@ -75,16 +88,25 @@ class Relief:
         """What the camera of a car sees: uint8 [width * 80 // 128, width, 3], blue, green, red.
 
         ``others``: the states of the other cars. ``antialias``: average 2 x 2 samples a pixel. ``camera``:
-        the car's own, if it has one.
+        the car's own, if it has one. Threads may make pictures at the same time.
         """
         if camera is None:
-            key = (width, antialias)
+            key = (threading.get_ident(), width, antialias)  # what a camera draws on is its own
             camera = self._cameras.get(key)
             if camera is None:
-                camera = self._cameras[key] = SceneCamera(width, self._scene, antialias=antialias)
+                camera = self._cameras[key] = self.camera(width, antialias=antialias)
         place, forward, up = (tuple(state[at : at + 3].tolist()) for at in (PLACE, FORWARD, TOP))
         boxes = np.array([other[:VELOCITY] for other in others]).reshape(len(others), VELOCITY)
         return camera.picture(place, forward, up, boxes)
+
+    def _box(self, obstacle: Obstacle) -> Floats:
+        """An obstacle's middle, forward, up and half its edge."""
+        index, share = self._locate(obstacle.distance % self.length)
+        tangent, up, right = footing.directions(self.samples, index, share)
+        top = footing.normal(self.samples, index, share, obstacle.lateral, tangent, up)
+        half = obstacle.size / 2
+        middle = self._centre(index, share) + obstacle.lateral * np.array(right) + half * np.array(top)
+        return np.array([*middle, *unit(level(tangent, top)), *top, half])
 
     def _locate(self, distance: float) -> tuple[int, float]:
         starts = self.samples[:, START]

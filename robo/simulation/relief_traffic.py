@@ -12,7 +12,7 @@ from robo.simulation.collisions import REACH, Flags, note_touch
 from robo.simulation.footing import distance, locate
 from robo.simulation.physics import NEAREST, RETURN, WALL_GATE, YAW_RATE, Floats, Ints
 from robo.simulation.space_collisions import collide_in_space
-from robo.simulation.surface_physics import MEMORY_SIZE, PLACE, PLANAR, STATE_SIZE
+from robo.simulation.surface_physics import MEMORY_SIZE, PLACE, PLANAR, STATE_SIZE, TOP, near_box
 from robo.simulation.vectors import load
 
 SPIN = PLANAR + YAW_RATE
@@ -26,9 +26,10 @@ class ReliefTraffic:
     each ``add`` and ``remove``. With ``ghosts``, cars do not touch.
     """
 
-    def __init__(self, samples: Floats, length: float, *, ghosts: bool) -> None:
-        """Take the floor's samples and the length of the centre line, metres."""
+    def __init__(self, samples: Floats, length: float, boxes: Floats, *, ghosts: bool) -> None:
+        """Take the floor's samples, the length of the centre line, metres, and the boxes on the floor."""
         self._samples = samples
+        self._boxes = boxes
         self._length = length
         self._ghosts = ghosts
         self.states = np.zeros((0, STATE_SIZE))
@@ -70,6 +71,7 @@ class ReliefTraffic:
             happened,
             distances,
             bumped,
+            self._boxes,
         )
         results = list(zip(happened.tolist(), distances.tolist(), strict=True))
         return results, [(int(i), int(j)) for i, j in np.argwhere(bumped)]
@@ -93,6 +95,7 @@ def _drive_together(  # noqa: PLR0917 numba kernels take their state as flat arg
     happened: Ints,
     distances: Floats,
     bumped: Flags,
+    boxes: Floats,
 ) -> None:
     """As ``surface_physics.drive`` for every car, in place, letting those collide that meet.
 
@@ -101,6 +104,7 @@ def _drive_together(  # noqa: PLR0917 numba kernels take their state as flat arg
     """
     count = len(states)
     index, share = np.empty(count, np.int64), np.empty(count)
+    held = np.empty((count, TOP))
     for car in range(count):
         index[car], share[car] = locate(samples, memories[car, NEAREST], WALL_GATE, load(states[car], PLACE))
     for _ in range(steps):
@@ -109,16 +113,23 @@ def _drive_together(  # noqa: PLR0917 numba kernels take their state as flat arg
                 continue
             throttle, brake, turning = controls[car, 0], controls[car, 1], controls[car, 2]
             new, index[car], share[car] = surface_physics.step(
-                states[car], memories[car], samples, index[car], throttle, brake, turning
+                states[car], memories[car], samples, index[car], throttle, brake, turning, boxes
             )
             happened[car] |= new
         if ghosts:
             continue
+        if len(boxes) > 0:
+            held[:] = states[:, :TOP]
         for i in range(count):
             for j in range(i + 1, count):
                 on_track = not (happened[i] | happened[j]) & RETURN
                 touching = on_track and collide_in_space(states[i], states[j], SPIN)
                 note_touch(contacts, bumped, i, j, touching)
+        if len(boxes) > 0:
+            for car in range(count):
+                # Nobody is pushed into a box; with the speed that is kept it hits the box in the next step.
+                if near_box(states[car], 0.0, boxes):
+                    states[car, :TOP] = held[car]
     for car in range(count):
         state, memory = states[car], memories[car]
         happened[car] |= surface_physics.arrive(state, memory, samples, index[car], share[car])

@@ -20,6 +20,7 @@ from robo.simulation.camera import (
     CAR_SHADES,
     FIELD_OF_VIEW,
     NEAR,
+    OBSTACLE_SHADES,
     PITCH,
     SKY_HIGH,
     SKY_LOW,
@@ -40,7 +41,7 @@ from robo.simulation.scene import (
     VERTICES,
     Scene,
 )
-from robo.simulation.surface_physics import REST_HEIGHT
+from robo.simulation.surface_physics import HALF, REST_HEIGHT
 from robo.simulation.vectors import Vector, add, cross, dot, load, minus
 
 Floats = NDArray[np.float64]
@@ -51,10 +52,11 @@ Ints = NDArray[np.int64]
 ABOVE = 0.02
 FAR = 20.0
 GROUND = -0.01
-WALL, UNDERSIDE, CAR, SKY, SHADES = 16, 17, 18, 32, 48
-"""Palette indices beyond those of the ground; a car's three and the sky's shades follow one another."""
+WALL, UNDERSIDE, CAR, OBSTACLE, SKY, SHADES = 16, 17, 18, 21, 32, 48
+"""Palette indices beyond those of the ground; a box's three and the sky's shades follow one another."""
 LOWER = CAR_HALVES[1] - REST_HEIGHT
 """Metres from a car's origin up to the middle of its body, which stands on the floor."""
+NO_OBSTACLES = np.empty((0, 10))
 OFF_BY = 0.4
 """Pixels by which a chunk may be off."""
 
@@ -62,8 +64,20 @@ OFF_BY = 0.4
 class SceneCamera:
     """Pictures of one width: uint8 [width * 80 // 128, width, 3], blue, green, red, rows from the top."""
 
-    def __init__(self, width: int, scene: Scene, *, antialias: bool = False, look: Look = NOMINAL) -> None:
-        """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel."""
+    def __init__(
+        self,
+        width: int,
+        scene: Scene,
+        *,
+        antialias: bool = False,
+        look: Look = NOMINAL,
+        obstacles: Floats = NO_OBSTACLES,
+    ) -> None:
+        """Prepare what all pictures of this width share; ``antialias``: average 2 x 2 samples a pixel.
+
+        ``obstacles``: float64 [K, 10], middle, forward and up of boxes, and half their edges.
+        """
+        self._obstacles = obstacles
         rows, columns = width * 80 // 128, width
         if antialias:
             rows, columns = 2 * rows, 2 * columns
@@ -99,6 +113,7 @@ class SceneCamera:
             self._order,
             self._scratch,
             others,
+            self._obstacles,
         )
         _fill_rest(self._indices, self._depths, self._focal, view, self._shorten)
         out = np.empty((*self._indices.shape, 3), np.uint8)
@@ -112,6 +127,7 @@ def _palette() -> Bytes:
     colours[: len(ground)] = ground
     colours[WALL] = colours[UNDERSIDE] = WALL_COLOUR
     colours[CAR : CAR + len(CAR_SHADES)] = CAR_SHADES
+    colours[OBSTACLE : OBSTACLE + len(OBSTACLE_SHADES)] = OBSTACLE_SHADES
     colours[SKY:] = np.round(np.linspace(SKY_LOW, SKY_HIGH, SHADES))[:, None]
     return colours
 
@@ -149,11 +165,18 @@ def _draw(  # noqa: PLR0917 numba kernels take their state as flat arguments
     order: tuple[Floats, Ints],
     scratch: tuple[Floats, Floats],
     others: Floats,
+    obstacles: Floats,
 ) -> None:
-    """Draw cars and track."""
+    """Draw cars, obstacles and track."""
     depths[:] = 0.0
+    right, up, ahead = CAR_HALVES[0], CAR_HALVES[1], CAR_HALVES[2]
     for other in range(len(others)):
-        _draw_car(indices, depths, focal, view, others[other], scratch[1])
+        car = others[other]
+        _draw_box(indices, depths, focal, view, car, LOWER, (right, up, ahead), CAR, scratch[1])
+    for obstacle in range(len(obstacles)):
+        box = obstacles[obstacle]
+        half = box[HALF]
+        _draw_box(indices, depths, focal, view, box, 0.0, (half, half, half), OBSTACLE, scratch[1])
     count = _in_view(chunks, order, focal, view, depths.shape)
     for place in range(count):
         chunk = chunks[order[1][place]]
@@ -278,25 +301,34 @@ def _fill_between(  # noqa: PLR0917 numba kernels take their state as flat argum
 
 
 @njit(cache=True, nogil=True)
-def _draw_car(  # noqa: PLR0917 numba kernels take their state as flat arguments
-    indices: Bytes, depths: Singles, focal: tuple[float, float], view: View, car: Floats, outline: Floats
+def _draw_box(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    indices: Bytes,
+    depths: Singles,
+    focal: tuple[float, float],
+    view: View,
+    box: Floats,
+    higher: float,
+    halves: Vector,
+    colour: int,
+    outline: Floats,
 ) -> None:
-    place, forward, up = load(car, 0), load(car, 3), load(car, 6)
+    """Draw a box of these half sizes to the right, up and forward, ``higher`` metres above its place."""
+    place, forward, up = load(box, 0), load(box, 3), load(box, 6)
     axes = (cross(up, forward), up, forward)
-    place = add(place, up, LOWER)
+    place = add(place, up, higher)
     for axis in range(3):
         one, other = (axis + 1) % 3, (axis + 2) % 3
         for side in (-1.0, 1.0):
-            middle = add(place, axes[axis], side * CAR_HALVES[axis])
-            low = add(middle, axes[one], -CAR_HALVES[one])
-            high = add(middle, axes[one], CAR_HALVES[one])
+            middle = add(place, axes[axis], side * halves[axis])
+            low = add(middle, axes[one], -halves[one])
+            high = add(middle, axes[one], halves[one])
             corners = (
-                _seen(view, add(low, axes[other], -CAR_HALVES[other])),
-                _seen(view, add(low, axes[other], CAR_HALVES[other])),
-                _seen(view, add(high, axes[other], CAR_HALVES[other])),
-                _seen(view, add(high, axes[other], -CAR_HALVES[other])),
+                _seen(view, add(low, axes[other], -halves[other])),
+                _seen(view, add(low, axes[other], halves[other])),
+                _seen(view, add(high, axes[other], halves[other])),
+                _seen(view, add(high, axes[other], -halves[other])),
             )
-            fill_quad(indices, depths, outline, focal, corners, CAR + axis)
+            fill_quad(indices, depths, outline, focal, corners, colour + axis)
 
 
 @njit(cache=True, nogil=True)

@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from robo.simulation import physics
 from robo.simulation.footing import centre, directions, distance, lateral_at, locate, normal
 from robo.simulation.physics import (
+    CORNER,
     DT,
     GRAVITY,
+    HALF_BREADTH,
+    HALF_LENGTH,
     MASS,
     NEAREST,
     OUTLINE,
@@ -37,7 +40,9 @@ from robo.simulation.physics import (
     YAW_RATE,
     X,
     Z,
+    push_off,
 )
+from robo.simulation.rectangles import least_overlap
 from robo.simulation.surface import POSITION, RIGHT, TANGENT
 from robo.simulation.vectors import Vector, add, cross, dot, level, load, minus, store, turn, unit
 
@@ -58,6 +63,10 @@ another branch."""
 REST_HEIGHT = 0.0484
 """Height of a car's origin above the floor, metres."""
 WALL_HEIGHT = 0.15
+HALF_HEIGHT = 0.03
+"""Of a car's body, which stands on the floor."""
+HALF = 9
+"""Where in the ten numbers of a box half its edge is."""
 HALF_FLOOR = 0.45
 UPRIGHT = 0.5  # cosine of the tilt from which on a car that lands is on its side or its roof
 REACH = 0.5
@@ -92,16 +101,18 @@ def drive(  # noqa: PLR0917 numba kernels take their state as flat arguments
     throttle: float,
     brake: float,
     turning: float,
+    boxes: Floats,
 ) -> tuple[int, float]:
     """Advance a car by ``steps`` of 2 ms, in place, on the floor of ``surface.samples``.
 
-    Returns the bits CRASHED, RETURN (has to be put back on the track; the rest of the steps is left out) and
-    BEYOND, and the car's distance along the centre line, metres.
+    ``boxes``: float64 [K, 10], middle, forward and up of each obstacle, and half its edge. Returns the bits
+    CRASHED, RETURN (has to be put back on the track; the rest of the steps is left out) and BEYOND, and the
+    car's distance along the centre line, metres.
     """
     happened = 0
     index, share = locate(samples, memory[NEAREST], WALL_GATE, load(state, PLACE))
     for _ in range(steps):
-        new, index, share = step(state, memory, samples, index, throttle, brake, turning)
+        new, index, share = step(state, memory, samples, index, throttle, brake, turning, boxes)
         happened |= new
         if happened & RETURN:
             break
@@ -117,16 +128,20 @@ def step(  # noqa: PLR0917 numba kernels take their state as flat arguments
     throttle: float,
     brake: float,
     turning: float,
+    boxes: Floats,
 ) -> tuple[int, int, float]:
     """Advance a car by 2 ms, in place, from sample ``index``. What happened, and where it is now."""
     happened = 0
     before = energy(state)
-    place, top = load(state, PLACE), load(state, TOP)
+    place, forward, top = load(state, PLACE), load(state, FORWARD), load(state, TOP)
     work = _push(state, throttle, brake, turning)
     if memory[FLYING]:
         index, share, touching, happened = _fly(state, memory, samples, index)
     else:
         index, share, touching = _follow(state, memory, samples, index)
+    if len(boxes) > 0 and _hold_off(state, memory, boxes) >= 0.0:
+        touching = True
+        index, share = _hold_between(state, memory, samples, index, boxes, place, forward, top)
     _keep_energy(state, before + (max(work, 0.0) if throttle > 0.0 else 0.0), place, top)
     planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
     happened |= physics._contact(memory, touching) | physics._slow(planar, memory)
@@ -297,6 +312,100 @@ def _hold_inside(state: Floats, samples: Floats, hint: int) -> bool:
     velocity = add(add((0.0, 0.0, 0.0), across, planar[VX]), forward, planar[VZ])
     store(state, VELOCITY, add(velocity, up, rising))
     return touching
+
+
+@njit(cache=True)
+def _hold_between(  # noqa: PLR0917 numba kernels take their state as flat arguments
+    state: Floats,
+    memory: Ints,
+    samples: Floats,
+    hint: int,
+    boxes: Floats,
+    place: Vector,
+    forward: Vector,
+    top: Vector,
+) -> tuple[int, float]:
+    """As ``physics._hold_between``; the place, the way it faced and its up are those before the step."""
+    fits = False
+    for _ in range(physics.ROUNDS):
+        index, share = locate(samples, hint, WALL_GATE, load(state, PLACE))
+        _, up, right = directions(samples, index, share)
+        off = minus(load(state, PLACE), centre(samples, index, share))
+        if WALL_GATE < abs(dot(off, right)) < WALL and dot(off, up) < WALL_HEIGHT + REST_HEIGHT:
+            _hold_inside(state, samples, index)
+        fits = _hold_off(state, memory, boxes) <= physics.SLACK
+        if fits:
+            break
+    if not fits:
+        store(state, PLACE, place)
+        store(state, FORWARD, forward)
+        store(state, TOP, top)
+        store(state, VELOCITY, (0.0, 0.0, 0.0))
+        state[PLANAR + YAW_RATE] = 0.0
+    return locate(samples, hint, WALL_GATE, load(state, PLACE))
+
+
+@njit(cache=True)
+def _hold_off(state: Floats, memory: Ints, boxes: Floats) -> float:
+    """Keep the body off the boxes, as ``physics.hold_off`` does; how far it was in one, -1: it met none.
+
+    A car that falls onto a box comes to rest on it.
+    """
+    deepest = -1.0
+    planar = state[PLANAR : PLANAR + physics.STATE_SIZE]
+    for number in range(len(boxes)):
+        box = boxes[number]
+        half = box[HALF]
+        height, flat = _seen_by(state, box)
+        over = half + HALF_HEIGHT - abs(height)
+        if over <= 0.0 or math.hypot(flat[0], flat[1]) > CORNER + physics.SQUARE_ROOT_OF_2 * half:
+            continue
+        forward, up = load(state, FORWARD), load(state, TOP)
+        across = cross(up, forward)
+        velocity = load(state, VELOCITY)
+        rising = dot(velocity, up)
+        planar[X] = planar[Z] = planar[YAW] = 0.0
+        planar[VX], planar[VZ] = dot(velocity, across), dot(velocity, forward)
+        if memory[FLYING] and height < 0.0:
+            overlap = least_overlap(flat, half, half, planar, HALF_LENGTH, HALF_BREADTH)[0]
+            if over < overlap:
+                store(state, PLACE, add(load(state, PLACE), up, over))
+                store(state, VELOCITY, add(velocity, up, max(-rising, 0.0)))
+                deepest = max(deepest, 0.0)
+                continue
+        overlap = push_off(planar, flat, half)
+        if overlap > 0.0:
+            deepest = max(deepest, overlap)
+            store(state, PLACE, add(add(load(state, PLACE), across, planar[X]), forward, planar[Z]))
+            velocity = add(add((0.0, 0.0, 0.0), across, planar[VX]), forward, planar[VZ])
+            store(state, VELOCITY, add(velocity, up, rising))
+            planar[X] = planar[Z] = 0.0
+    return deepest
+
+
+@njit(cache=True)
+def near_box(state: Floats, room: float, boxes: Floats) -> bool:
+    """Whether a car would touch one of the boxes were it ``room`` metres larger."""
+    for number in range(len(boxes)):
+        box = boxes[number]
+        half = box[HALF] + room
+        height, flat = _seen_by(state, box)
+        if abs(height) >= half + HALF_HEIGHT:
+            continue
+        if least_overlap(flat, half, half, (0.0, 0.0, 0.0), HALF_LENGTH, HALF_BREADTH)[0] > 0.0:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _seen_by(state: Floats, box: Floats) -> tuple[float, Vector]:
+    """How far a box's middle is above that of a car, and where in its plane: to the right, ahead, and yaw."""
+    forward, up = load(state, FORWARD), load(state, TOP)
+    across = cross(up, forward)
+    off = minus(load(box, 0), add(load(state, PLACE), up, HALF_HEIGHT - REST_HEIGHT))
+    way = load(box, FORWARD)
+    yaw = math.atan2(dot(way, across), dot(way, forward))
+    return dot(off, up), (dot(off, across), dot(off, forward), yaw)
 
 
 @njit(cache=True)

@@ -7,7 +7,7 @@ throttle, brake and turn.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from robo.simulation.camera import Camera
 from robo.simulation.eyes import Eyes
 from robo.simulation.ground import Ground
 from robo.simulation.look import NOMINAL, Look
+from robo.simulation.obstacles import Obstacle
 from robo.simulation.randomisation import Variation
 from robo.simulation.relief import Relief
 from robo.simulation.relief_traffic import ReliefTraffic
@@ -29,6 +30,11 @@ from robo.simulation.traffic import Traffic
 
 Controls = tuple[float, float, float]
 Numbers = tuple[float, ...]
+
+GIVE_WAY = 0.05
+"""Metres by which a car is put farther ahead, time and again, while it would touch another or an obstacle."""
+ROOM = 0.1
+"""Metres between a car that is put on the track and an obstacle, at least."""
 
 
 class Drive(NamedTuple):
@@ -61,8 +67,11 @@ class Terrain(Protocol):
     def remove(self, row: int) -> None:
         """Take a car out; those behind it move up by one row."""
 
-    def place(self, row: int, distance: float) -> None:
-        """Put a car on the centre line at ``distance`` metres, at rest, along the track."""
+    def place(self, row: int, distance: float) -> float:
+        """Put a car on the centre line at ``distance`` metres, at rest, along the track.
+
+        Near an obstacle, it is put at the first place after it instead. Returns where it is.
+        """
 
     def vary(self, row: int, variation: Variation) -> None:
         """Let a car that was placed just now grip and see as it says; its motor is its driver's affair.
@@ -72,7 +81,7 @@ class Terrain(Protocol):
         """
 
     def is_free(self, row: int, distance: float) -> bool:
-        """Whether the car would touch no other one there."""
+        """Whether the car would touch no other one there, and no obstacle is near."""
 
     def stay(self, row: int) -> None:
         """Forget how long the car has stood still: it is not to be returned for it."""
@@ -100,6 +109,22 @@ def build(track: Track, *, ghosts: bool, antialias: bool) -> Terrain:
     return kind(track, ghosts=ghosts, antialias=antialias)
 
 
+def first_place(distance: float, length: float, fits: Callable[[float], bool]) -> float:
+    """``distance``, or the first place that fits after it on a track so long; none does: ``distance``."""
+    for further in np.arange(0.0, length, GIVE_WAY):
+        place = float((distance + further) % length)
+        if fits(place):
+            return place
+    return distance
+
+
+def _box(track: Track, obstacle: Obstacle) -> tuple[float, float, float, float]:
+    """An obstacle on a flat track: x, z and yaw, and half its edge."""
+    x, _, z, yaw = track.pose(obstacle.distance)
+    right, along = math.cos(yaw), math.sin(yaw)
+    return x + obstacle.lateral * right, z - obstacle.lateral * along, yaw, obstacle.size / 2
+
+
 class FlatTerrain:
     """A flat track."""
 
@@ -114,7 +139,9 @@ class FlatTerrain:
         self.line = np.ascontiguousarray(np.hstack([flat, ahead, track.starts[:, None]]))
         """The centre line as ``physics.nearest`` wants it."""
         self.ground = Ground.paint(self.line, track.length)
-        self.traffic = Traffic(self.line, ghosts=ghosts)
+        self.boxes = np.array([_box(track, obstacle) for obstacle in track.obstacles]).reshape(-1, 4)
+        """The obstacles as ``physics.hold_off`` wants them."""
+        self.traffic = Traffic(self.line, self.boxes, ghosts=ghosts)
         self._cameras: dict[int, Camera] = {}
         self._eyes: Eyes[Camera] = Eyes(self._camera)
 
@@ -128,14 +155,16 @@ class FlatTerrain:
         self.traffic.remove(row)
         self._eyes.remove(row)
 
-    def place(self, row: int, distance: float) -> None:
+    def place(self, row: int, distance: float) -> float:
         """See Terrain."""
+        distance = first_place(distance, self._track.length, self._is_clear)
         x, _, z, yaw = self._track.pose(distance)
         state, memory = self.traffic.states[row], self.traffic.memories[row]
         state[:] = 0.0
         state[physics.X], state[physics.Z], state[physics.YAW] = x, z, yaw
         memory[:] = 0
         memory[physics.NEAREST] = int(np.searchsorted(self.line[:, 4], distance, side="right")) - 1
+        return distance
 
     def vary(self, row: int, variation: Variation) -> None:
         """See Terrain."""
@@ -145,7 +174,12 @@ class FlatTerrain:
     def is_free(self, row: int, distance: float) -> bool:
         """See Terrain."""
         x, _, z, yaw = self._track.pose(distance)
-        return self.traffic.is_free(row, x, z, yaw)
+        return self._is_clear(distance) and self.traffic.is_free(row, x, z, yaw)
+
+    def _is_clear(self, distance: float) -> bool:
+        """Whether no obstacle is near a car there."""
+        x, _, z, yaw = self._track.pose(distance)
+        return not physics.near_box(x, z, yaw, ROOM, self.boxes)
 
     def stay(self, row: int) -> None:
         """See Terrain."""
@@ -170,15 +204,19 @@ class FlatTerrain:
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        camera = self._eyes.camera(row, width) or self._cameras.get(width)
+        camera = self.own_camera(row, width) or self._cameras.get(width)
         if camera is None:
             camera = self._cameras[width] = self._camera(width)
         states = self._eyes.states(row, self.traffic.states)
         others = states if len(states) > 1 and not self._ghosts else None
         return camera.picture(*states[row, : physics.VX].tolist(), row, others)
 
+    def own_camera(self, row: int, width: int) -> Camera | None:
+        """A car's camera; None: it is the nominal one."""
+        return self._eyes.camera(row, width)
+
     def _camera(self, width: int, look: Look = NOMINAL) -> Camera:
-        return Camera(width, self.ground, antialias=self._antialias, look=look)
+        return Camera(width, self.ground, antialias=self._antialias, look=look, obstacles=self.boxes)
 
 
 class ReliefTerrain:
@@ -186,11 +224,11 @@ class ReliefTerrain:
 
     def __init__(self, track: Track, *, ghosts: bool, antialias: bool) -> None:
         """Sample the floor."""
-        self._relief = Relief(track)
+        self.relief = Relief(track)
         self._ghosts = ghosts
         self._antialias = antialias
-        self.traffic = ReliefTraffic(self._relief.samples, track.length, ghosts=ghosts)
-        self._eyes: Eyes[SceneCamera] = Eyes(partial(self._relief.camera, antialias=antialias))
+        self.traffic = ReliefTraffic(self.relief.samples, track.length, self.relief.boxes, ghosts=ghosts)
+        self._eyes: Eyes[SceneCamera] = Eyes(partial(self.relief.camera, antialias=antialias))
 
     def add(self) -> None:
         """See Terrain."""
@@ -202,9 +240,11 @@ class ReliefTerrain:
         self.traffic.remove(row)
         self._eyes.remove(row)
 
-    def place(self, row: int, distance: float) -> None:
+    def place(self, row: int, distance: float) -> float:
         """See Terrain."""
-        self._relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
+        distance = first_place(distance, self.relief.length, self._is_clear)
+        self.relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
+        return distance
 
     def vary(self, row: int, variation: Variation) -> None:
         """See Terrain."""
@@ -213,7 +253,12 @@ class ReliefTerrain:
 
     def is_free(self, row: int, distance: float) -> bool:
         """See Terrain."""
-        return self.traffic.is_free(row, np.array(self._relief.centre_line(distance)))
+        place = np.array(self.relief.centre_line(distance))
+        return self._is_clear(distance) and self.traffic.is_free(row, place)
+
+    def _is_clear(self, distance: float) -> bool:
+        """Whether no obstacle is near a car there."""
+        return not self.relief.near_box(distance, ROOM)
 
     def stay(self, row: int) -> None:
         """See Terrain."""
@@ -229,14 +274,20 @@ class ReliefTerrain:
     def pose(self, row: int, distance: float) -> Pose:
         """See Terrain."""
         state = self.traffic.states[row]
-        return Pose(*relief.pose(state), self._relief.track_angle(state, distance))
+        return Pose(*relief.pose(state), self.relief.track_angle(state, distance))
 
     def picture(self, row: int, width: int) -> NDArray[np.uint8]:
         """See Terrain."""
-        camera = self._eyes.camera(row, width)
         states = self._eyes.states(row, self.traffic.states)
         others = []
         if not self._ghosts:
             there = (other for other in range(len(states)) if other != row)
             others = [states[other] for other in there if not math.isnan(states[other, PLACE])]
-        return self._relief.picture(states[row], width, others, antialias=self._antialias, camera=camera)
+        return self.view(row, width, states[row], others)
+
+    def view(
+        self, row: int, width: int, state: NDArray[np.float64], others: Sequence[NDArray[np.float64]] = ()
+    ) -> NDArray[np.uint8]:
+        """What the camera of the car in this row would see if the cars' states were these."""
+        camera = self._eyes.camera(row, width)
+        return self.relief.picture(state, width, others, antialias=self._antialias, camera=camera)

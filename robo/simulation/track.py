@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo.errors import UserError
+from robo.simulation.obstacles import Obstacle, read_obstacles
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +61,8 @@ class Track:
         self.ups = _perpendicular(ups[keep], self.tangents)
         self.rights = np.cross(self.ups, self.tangents)
         self.name = name
+        self.obstacles: tuple[Obstacle, ...] = ()
+        """Boxes on the floor."""
         self._ahead = ahead[keep]
         self._lengths = lengths[keep]
         self.starts = np.concatenate([[0.0], np.cumsum(self._lengths)[:-1]])
@@ -72,7 +75,12 @@ class Track:
     def load(cls, path: str | Path) -> Track:
         """Read a track file. Raises UserError that names the file, the node and the field."""
         path = Path(path)
-        nodes = _read_nodes(path)
+        return cls.read(_read(path), path)
+
+    @classmethod
+    def read(cls, content: dict[str, Any], path: Path) -> Track:
+        """Take a track file's content. Raises UserError as ``load`` does; ``path`` is what it calls it."""
+        nodes = _nodes(content, path)
         position, direction, up = (
             np.array([_vector(node, field, "xyz", index, path) for index, node in enumerate(nodes)])
             for field in ("position", "direction", "up")
@@ -98,7 +106,9 @@ class Track:
         upright = np.allclose(up[:-1], (0.0, 1.0, 0.0), atol=1e-3) and np.allclose(roll[:-1], 0.0, atol=1e-3)
         tangents = _tangents(*_ahead(points), tangents)
         ups = _rolled(_perpendicular(_between(up), tangents), tangents, np.radians(_between(roll)))
-        return cls(points, level=upright, name=path.stem, tangents=tangents, ups=ups)
+        track = cls(points, level=upright, name=path.stem, tangents=tangents, ups=ups)
+        track.obstacles = read_obstacles(content, track.length, path)
+        return track
 
     def distance(self, position: Floats | tuple[float, float, float], near: float | None = None) -> float:
         """Distance along the centre line of its point closest to ``position`` (x, y, z), metres.
@@ -211,7 +221,7 @@ def _rolled(ups: Floats, tangents: Floats, roll: Floats) -> Floats:
     return np.cos(roll)[:, None] * ups - np.sin(roll)[:, None] * np.cross(ups, tangents)
 
 
-def _read_nodes(path: Path) -> list[Mapping[str, Any]]:
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -220,9 +230,13 @@ def _read_nodes(path: Path) -> list[Mapping[str, Any]]:
         ) from None
     except ValueError:
         raise UserError(f"{path}: not JSON; mend or replace the track file") from None
-    nodes = content.get("trackNodes") if isinstance(content, dict) else None
-    if not isinstance(nodes, list):
+    if not isinstance(content, dict) or not isinstance(content.get("trackNodes"), list):
         raise UserError(f"{path}: no list 'trackNodes'; is it a track file?")
+    return content
+
+
+def _nodes(content: Mapping[str, Any], path: Path) -> list[Mapping[str, Any]]:
+    nodes = content["trackNodes"]
     if len(nodes) < 3:
         raise UserError(f"{path}: trackNodes has {len(nodes)} nodes; a closed track needs 3 or more")
     for index, node in enumerate(nodes):

@@ -22,9 +22,10 @@ class Traffic:
     each ``add`` and ``remove``. With ``ghosts``, cars do not touch.
     """
 
-    def __init__(self, line: Floats, *, ghosts: bool) -> None:
-        """Take the centre line as ``physics.nearest`` wants it."""
+    def __init__(self, line: Floats, boxes: Floats, *, ghosts: bool) -> None:
+        """Take the centre line as ``physics.nearest`` wants it, and the boxes of ``physics.hold_off``."""
         self._line = line
+        self._boxes = boxes
         self._ghosts = ghosts
         self.states = np.zeros((0, physics.STATE_SIZE))
         self.memories = np.zeros((0, physics.MEMORY_SIZE), np.int64)
@@ -78,6 +79,7 @@ class Traffic:
                 self._happened,
                 self._distances,
                 self._bumped,
+                self._boxes,
             ):
                 bumps = [(int(i), int(j)) for i, j in np.argwhere(self._bumped)]
                 self._bumped[:] = False
@@ -87,7 +89,9 @@ class Traffic:
                 results.append((int(self._happened[row]), float(self._distances[row])))
             else:
                 state, memory = self.states[row], self.memories[row]
-                results.append(physics.drive(state, memory, self._line, steps, throttle, brake, turn))
+                results.append(
+                    physics.drive(state, memory, self._line, steps, throttle, brake, turn, self._boxes)
+                )
         return results, bumps
 
     def is_free(self, row: int, x: float, z: float, yaw: float) -> bool:
@@ -116,6 +120,7 @@ def _drive_together(  # noqa: PLR0917 numba kernels take their state as flat arg
     happened: Ints,
     distances: Floats,
     bumped: Flags,
+    boxes: Floats,
 ) -> int:
     """As ``physics.drive`` does for the cars that are near others, in place, and let them collide.
 
@@ -126,6 +131,7 @@ def _drive_together(  # noqa: PLR0917 numba kernels take their state as flat arg
     on_track = near.copy()
     index = np.empty(count, np.int64)
     where = np.empty(count)
+    before = np.empty((count, 3))
     for car in range(count):
         if near[car]:
             happened[car] = 0
@@ -138,13 +144,17 @@ def _drive_together(  # noqa: PLR0917 numba kernels take their state as flat arg
     for _ in range(steps):
         for car in range(count):
             if on_track[car]:
+                before[car] = states[car, : physics.VX]
                 physics.step(states[car], controls[car, 0], controls[car, 1], controls[car, 2])
         anew += collide_all(states, heights, on_track, contacts, bumped)
-        # Walls come last: whoever pushes, they hold.
+        # Walls and boxes come last: whoever pushes, they hold.
         for car in range(count):
             if not on_track[car]:
                 continue
-            new, index[car], where[car] = physics.among_walls(states[car], memories[car], line, index[car])
+            place = (before[car, 0], before[car, 1], before[car, 2])
+            new, index[car], where[car] = physics.among_walls(
+                states[car], memories[car], line, index[car], place, boxes
+            )
             happened[car] |= new
             if happened[car] & physics.RETURN:
                 on_track[car] = False

@@ -22,13 +22,11 @@ from robo.simulation.track import Track
 FRAMES_PER_SECOND = 60
 SILENCE = 0.3
 """Seconds of simulation time without a line after which a car's controls fall to 0."""
-GIVE_WAY = 0.05
-"""Metres by which a car is put back farther ahead, time and again, while it would touch another."""
 
 
 @dataclass(frozen=True)
 class Crashed:
-    """A car touched a wall."""
+    """A car touched a wall or an obstacle."""
 
     car: str
 
@@ -244,20 +242,20 @@ class World:
             events.append(Crashed(car.name))
 
     def _free_place(self, car: _Car, distance: float) -> float:
-        """``distance``, or the first place after it where the car touches no other.
+        """``distance``, or the first place after it where the car touches no other and no obstacle is near.
 
         One random number a return, so that a car that had to give way goes on as it would have.
         """
-        for further in np.arange(0.0, self.track.length, GIVE_WAY):
-            place = float((distance + further) % self.track.length)
-            if self.terrain.is_free(car.row, place):
-                return place
-        return distance  # there are so many cars that no place is free
+        return terrain.first_place(
+            distance, self.track.length, lambda place: self.terrain.is_free(car.row, place)
+        )
 
     def _place(self, car: _Car, distance: float) -> None:
-        """Put a car on the centre line, at rest, along the track."""
-        car.distance = distance
-        self.terrain.place(car.row, distance)
+        """Put a car on the centre line, at rest, along the track, clear of obstacles."""
+        if self.track.obstacles:
+            # One that had to give way to an obstacle may stand where the next one should.
+            distance = self._free_place(car, distance)
+        car.distance = self.terrain.place(car.row, distance)
         if self._randomisation:
             variation = draw(self._randomisation, car.random)
             self.terrain.vary(car.row, variation)
