@@ -227,8 +227,11 @@ class Latest:
         self.__dict__.update(state)
         self._attach()
 
-    def put(self, slot: int, number: int, payload: bytes | memoryview) -> None:
-        """Replace the slot's value. ``number`` says which value it is; it need not grow."""
+    def put(self, slot: int, number: int, payload: bytes | memoryview, *, ring: bool = True) -> None:
+        """Replace the slot's value. ``number`` says which value it is; it need not grow.
+
+        Whoever puts several values at once rings with the last one alone.
+        """
         if len(payload) != self._size:
             raise ValueError(f"payload of {len(payload)} bytes, expected {self._size}")
         start = slot * self._stride
@@ -237,7 +240,8 @@ class Latest:
         self._words[2 * slot + 1] = number
         self._data[start : start + self._size] = payload
         self._words[2 * slot] = sequence + 1
-        self.bell.ring()
+        if ring:
+            self.bell.ring()
 
     def number(self, slot: int) -> int | None:
         """The number of the slot's value; None while there is none."""

@@ -26,7 +26,7 @@ from robo.driving.driver import Driver, EpisodeResult, Seen, Transition
 from robo.driving.experience import Episode, pack
 from robo.driving.laps import Lap
 from robo.driving.policies import Exploring, FollowColors, Greedy, Policy, to_command
-from robo.driving.state import CarState
+from robo.driving.state import CarState, unpack
 from robo.driving.transitions import ACTION_SIZE, observation_size
 from robo.simulation.track import Track
 
@@ -80,7 +80,7 @@ class Explorer:
         mine = [car for car in context.run.cars if car.driver == context.name]
         self._cars = {car.index: DrivenCar(car, context.config, track) for car in mine}
         self._observations: Ring = context.channels[f"observations:{context.name}"]
-        self._new_states = context.channels[f"states:{context.name}"]
+        self._states: Latest = context.channels[f"states:{context.name}"]
         self._commands: Latest = context.channels[f"commands{mine[0].group}"]
         self._weights: Latest | None = context.channels.get("weights")
         self._experience = context.channels.get(f"experience:{context.name}")
@@ -95,11 +95,7 @@ class Explorer:
             # Of a car that got ahead of us only the newest matters: its older frames had no answer from us.
             pictures = list({picture.car: picture for picture in self._observations.drain()}.values())
             self._note(Stage.OBSERVED, pictures)
-            try:
-                states = self._states_for(pictures)
-            except Lost as error:
-                self._wait_out(error)
-                return
+            states = self._states_for(pictures)
             self._note(Stage.STATED, pictures)
             for picture in pictures:
                 self._answer(picture, states[picture.car])
@@ -120,17 +116,18 @@ class Explorer:
 
     def _states_for(self, pictures: list[Picture]) -> dict[int, CarState | None]:
         """The cars' states of the pictures' moment; older ones, or None, when they don't come in time."""
-        cars = [self._cars[picture.car] for picture in pictures]
-        names = [car.car.name for car in cars]
         give_up = time.monotonic() + STATE_SECONDS
         while True:
-            self._new_states.clear()
-            states = self._cache.cars(names)
-            wanted = all(_fresh(car.driver, state) for car, state in zip(cars, states, strict=True))
+            self._states.bell.clear()
+            states = {picture.car: self._state(picture.car) for picture in pictures}
             left = give_up - time.monotonic()
-            if wanted or left <= 0.0:
-                return {car.car.index: state for car, state in zip(cars, states, strict=True)}
-            self._context.wait(self._new_states, timeout=left)
+            if left <= 0.0 or all(_fresh(self._cars[car].driver, state) for car, state in states.items()):
+                return states
+            self._context.wait(self._states.bell, timeout=left)
+
+    def _state(self, car: int) -> CarState | None:
+        value = self._states.get(car)
+        return None if value is None else unpack(value[1])
 
     def _answer(self, picture: Picture, state: CarState | None) -> None:
         """Answer one observation with a command, and take the step that it completes."""
@@ -231,13 +228,6 @@ class Explorer:
             self._experience.put_nowait(message)
         except queue.Full:
             log.get().warning("experience lost at the end: the learner's queue is full")
-
-    def _wait_out(self, error: Lost) -> None:
-        """No car states: end the episodes, and leave the cars to car_reader, which brings them to rest."""
-        log.get().warning("no car states", error=str(error))
-        for car in self._cars.values():
-            self._close(car, car.driver.interrupt())
-        self._context.wait(timeout=0.5)
 
     def _note(self, stage: Stage, pictures: list[Picture]) -> None:
         for picture in pictures:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from robo.config import Config
 from robo.driving.actor import Actor
+from robo.driving.state import STATE_BYTES
 from robo.driving.transitions import ACTION_SIZE, COLOR_MASS_SIZE, observation_size
 
 FRAME_BYTES = 65535
@@ -137,7 +138,14 @@ def channels(config: Config) -> list[Channel]:
         )
         rows.append(
             Channel(
-                f"states:{driver}", "doorbell", ("spectator_reader",), (driver,), 1, 0, "new car states", 60
+                f"states:{driver}",
+                "latest",
+                ("spectator_reader",),
+                (driver,),
+                len(fleet),
+                STATE_BYTES,
+                "car states; a slot a car",
+                60.0,
             )
         )
         if config.driver == "agent":

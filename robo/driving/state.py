@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import msgspec
 
 Vector = tuple[float, float, float]
@@ -35,3 +37,19 @@ class CarState(msgspec.Struct, frozen=True):
     laps: int = 0
     last_lap: float = 0.0
     """Seconds of simulation time; 0: none yet."""
+
+
+_LAYOUT = struct.Struct("<q6dqqqdqqqqd")
+STATE_BYTES = _LAYOUT.size
+
+
+def pack(state: CarState) -> bytes:
+    """A state as STATE_BYTES bytes, for shared memory."""
+    session, time, position, *rest = msgspec.structs.astuple(state)
+    return _LAYOUT.pack(session, time, *position, *rest)
+
+
+def unpack(data: bytes) -> CarState:
+    """The state of which ``pack`` made these bytes."""
+    session, time, x, y, z, *rest = _LAYOUT.unpack(data)
+    return CarState(session, time, (x, y, z), *rest)
