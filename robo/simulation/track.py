@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ SAMPLES = 30
 CLOSED_WITHIN = 0.01
 FLAT_WITHIN = 0.001
 NEAR_WINDOW = 1.5
+REMEMBERED = 256
 
 
 class Track:
@@ -65,6 +67,9 @@ class Track:
         """Boxes on the floor."""
         self._ahead = ahead[keep]
         self._lengths = lengths[keep]
+        self._ways = self._ahead / self._lengths[:, None]
+        # A car's place is asked for twice: where a step ends, and where the next one begins.
+        self._nearest = lru_cache(maxsize=REMEMBERED)(self._search)
         self.starts = np.concatenate([[0.0], np.cumsum(self._lengths)[:-1]])
         self.length = float(self._lengths.sum())
         heights = self.points[:, 1]
@@ -116,15 +121,25 @@ class Track:
         ``near`` restricts the search to 1.5 m either side of that distance, for a track that crosses over
         itself.
         """
-        offset = np.asarray(position, np.float64) - self.points
-        along = np.einsum("ij,ij->i", offset, self._ahead) / self._lengths
-        along = np.clip(along, 0.0, self._lengths)
-        missing = offset - self._ahead * (along / self._lengths)[:, None]
-        squared = np.einsum("ij,ij->i", missing, missing)
-        distances = self.starts + along
-        if near is not None:
-            squared = np.where(np.abs(self._shortest(distances - near)) <= NEAR_WINDOW, squared, np.inf)
+        x, y, z = position
+        anywhere = self._nearest((float(x), float(y), float(z)))
+        if near is None or abs(self.signed_gain(near, anywhere)) <= NEAR_WINDOW:
+            return anywhere  # the nearest of all is the nearest of those around
+        squared, distances = self._pieces((float(x), float(y), float(z)))
+        squared = np.where(np.abs(self._shortest(distances - near)) <= NEAR_WINDOW, squared, np.inf)
         return float(distances[int(np.argmin(squared))] % self.length)
+
+    def _search(self, position: tuple[float, float, float]) -> float:
+        squared, distances = self._pieces(position)
+        return float(distances[int(np.argmin(squared))] % self.length)
+
+    def _pieces(self, position: tuple[float, float, float]) -> tuple[Floats, Floats]:
+        """Of each piece of the centre line, squared distance and where along the track it is nearest."""
+        offset = np.array(position) - self.points
+        along = np.einsum("ij,ij->i", offset, self._ways)
+        np.clip(along, 0.0, self._lengths, out=along)
+        offset -= self._ways * along[:, None]
+        return np.einsum("ij,ij->i", offset, offset), self.starts + along
 
     def heading(self, distance: float) -> float:
         """Yaw of the track's direction at ``distance``, radians in -pi..pi."""
