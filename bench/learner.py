@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from processes.learner import STEPS_A_CALL
+from processes.scheduling import learner_threads, usable_cores
 from robo import config
 from robo.driving.transitions import ACTION_SIZE, Transitions, observation_size
 from robo.learning.replay import Replay
@@ -34,7 +35,7 @@ def train_rate(seconds: float) -> float:
     from robo.learning import agents  # noqa: PLC0415 imports TensorFlow
 
     settings = config.load([config.ROOT / "configs" / "ddpg.yml"])
-    agents.set_threads(settings.learner.threads)
+    agents.set_threads(learner_threads(settings, len(usable_cores())))
     size = observation_size(settings.observation)
     agent = agents.build(settings, size)
     agent.prepare(settings.agent.batch_size)

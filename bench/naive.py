@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from processes.scheduling import learner_threads, usable_cores
 from processes.trace import Stage, Trace
 from robo import config
 from robo.config import Config
@@ -94,7 +95,7 @@ class Brain:
         from robo.learning import agents  # noqa: PLC0415 imports TensorFlow, which car processes do without
         from robo.learning.replay import Replay  # noqa: PLC0415
 
-        agents.set_threads(settings.learner.threads)
+        agents.set_threads(learner_threads(settings, len(usable_cores())))
         size = observation_size(settings.observation)
         self._settings = settings
         self._agent = agents.build(settings, size)

@@ -51,7 +51,7 @@ class Case(NamedTuple):
     learn: bool
     """Whether the learner trains at full speed; else it takes in experience and waits."""
     width: int = 128
-    explorers: int = 2
+    explorers: int = 1
     """Processes that decide for the cars."""
     design: str = "ours"
     """ours, or one of the naive ones."""
@@ -61,7 +61,7 @@ class Case(NamedTuple):
         """Unique, and readable."""
         parts = [self.clock, f"{self.cars}-cars", "learning" if self.learn else "driving"]
         parts += [f"{self.width}x{self.width * 80 // 128}"] if self.width != 128 else []
-        parts += [f"{self.explorers}-explorers"] if self.explorers != 2 else []
+        parts += [f"{self.explorers}-explorers"] if self.explorers != 1 else []
         parts += [self.design] if self.design != "ours" else []
         return "-".join(parts)
 
@@ -86,7 +86,7 @@ LONG = Case("realtime", 7, learn=True)
 GROWTH = (
     *(Case("lockstep", cars, learn=False) for cars in (2, 4, 8, 12, 24, 32)),
     *(Case("realtime", cars, learn=True) for cars in (1, 4, 12, 16, 24, 32)),
-    *(Case("lockstep", 16, learn=False, explorers=explorers) for explorers in (1, 4, 8)),
+    *(Case("lockstep", 16, learn=False, explorers=explorers) for explorers in (2, 4, 8)),
     *(Case("lockstep", 6, learn=False, width=width) for width in (8, 32, 64)),
 )
 

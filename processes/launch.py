@@ -15,6 +15,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from processes import scheduling
 from processes.channels import Doorbell, Vitals
 from processes.table import Car, Process
 from processes.trace import Trace
@@ -54,6 +55,8 @@ class Context:
         self._stop = Doorbell()
         self._stopping = False
         self._ready = False
+        self.cores = scheduling.usable_cores()
+        """Those that the run may use."""
         self.trace = Trace(on=run.config.supervision.trace)
 
     @property
@@ -94,6 +97,7 @@ class Context:
 
     def ready(self) -> None:
         """Report that the process does its work from here on."""
+        scheduling.hurry(self.config, self.process, self.cores)
         self.beat()
         self._ready = True
         self._vitals.set_ready(self._index)
@@ -117,6 +121,7 @@ def _main(context: Context, parent: int) -> None:
     _write_to(context.run.folder / "logs" / f"{context.name}.log")
     log.configure(context.name, sys.stderr)
     _set_title(f"robo {context.run.name} {context.name}")
+    scheduling.settle(context.config, context.process, context.cores)
     try:
         importlib.import_module(context.process.module).main(context)
     except UserError as error:

@@ -14,6 +14,7 @@ import numpy as np
 
 from processes.channels import Latest, readable
 from processes.launch import Context
+from processes.scheduling import learner_threads
 from robo import log
 from robo.cache import Cache, Lost, Progress
 from robo.config import Config
@@ -256,7 +257,7 @@ def main(context: Context) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from robo.learning import agents  # noqa: PLC0415 imports TensorFlow, which takes seconds
 
-    agents.set_threads(context.config.learner.threads)
+    agents.set_threads(learner_threads(context.config, len(context.cores)))
     agent = agents.build(context.config, observation_size(context.config.observation))
     learner = Learner(context, agent)
     learner.restore()

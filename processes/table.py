@@ -44,6 +44,8 @@ class Process(NamedTuple):
     """Restarted when this one dies, because they share a queue, which a death in mid-read leaves locked."""
     beats: bool = True
     """Whether it reports heartbeats; a program that is not ours can't."""
+    hurries: bool = False
+    """Whether a frame waits for it."""
 
 
 class Channel(NamedTuple):
@@ -88,16 +90,18 @@ def processes(config: Config, *, managed_redis: bool) -> list[Process]:
         rows.append(Process("redis", "processes.redis_server", beats=False))
     redis = ("redis",) if managed_redis else ()
     if config.simulator.embedded:
-        rows.append(Process("simulator", "processes.simulator"))
+        rows.append(Process("simulator", "processes.simulator", hurries=True))
     simulator = ("simulator",) if config.simulator.embedded else ()
     if config.driver == "agent":
         rows.append(Process("learner", "processes.learner", after=redis, together=drivers))
-    rows.append(Process("spectator_reader", "processes.spectator_reader", after=redis + simulator))
+    sources = redis + simulator
+    rows.append(Process("spectator_reader", "processes.spectator_reader", after=sources, hurries=True))
     processors = tuple(f"frame_processor{group}" for group in groups)
-    rows += [Process(name, "processes.frame_processor", after=redis) for name in processors]
-    rows += [Process(name, "processes.explorer", after=redis) for name in drivers]
+    rows += [Process(name, "processes.frame_processor", after=redis, hurries=True) for name in processors]
+    rows += [Process(name, "processes.explorer", after=redis, hurries=True) for name in drivers]
     ready = (*simulator, "spectator_reader", *processors, *drivers)
-    rows += [Process(f"car_reader{group}", "processes.car_reader", after=ready) for group in groups]
+    readers = [f"car_reader{group}" for group in groups]
+    rows += [Process(name, "processes.car_reader", after=ready, hurries=True) for name in readers]
     return rows
 
 

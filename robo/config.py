@@ -189,6 +189,7 @@ class Learner(Settings):
     """How often the learner publishes, logs and saves."""
 
     threads: NonNegativeInt
+    own_cores: bool
     publish_seconds: Positive
     log_seconds: Positive
     checkpoint_seconds: Positive
@@ -213,6 +214,7 @@ class Supervision(Settings):
     backoff_max_seconds: Positive
     max_restarts: Count
     max_restarts_seconds: Positive
+    realtime_priority: bool
     trace: bool
 
 

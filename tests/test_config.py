@@ -30,7 +30,7 @@ def complaint(*sets: str, paths: tuple[Path, ...] = (), environ: dict[str, str] 
 def test_base_alone_is_a_whole_config() -> None:
     loaded = config.load()
     assert loaded.simulator.embedded
-    assert (loaded.cars.explorers, loaded.cars.explorer_processes, loaded.cars.evaluators) == (6, 2, 1)
+    assert (loaded.cars.explorers, loaded.cars.explorer_processes, loaded.cars.evaluators) == (6, 1, 1)
     assert (ROOT / loaded.track).exists()
 
 

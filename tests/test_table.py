@@ -18,7 +18,7 @@ CONFIGS = {
     "uneven shares": ["cars.explorers=7", "cars.explorer_processes=3", "cars.evaluators=2"],
     "two groups": ["cars.groups=2"],
     "three groups": ["cars.groups=3", "cars.explorers=8", "cars.explorer_processes=4"],
-    "as many groups as processes": ["cars.groups=3"],
+    "as many groups as processes": ["cars.groups=3", "cars.explorer_processes=2"],
     "evaluators only": ["cars.explorers=0", "cars.evaluators=2", "cars.groups=2"],
     "debug": ["driver=debug", "cars.evaluators=0"],
     "a real simulator": ["simulator.host=192.0.2.7"],
@@ -136,7 +136,7 @@ def test_cars_are_shared_out_evenly(settings: Config) -> None:
 def test_the_default_fleet() -> None:
     fleet = cars(config.load())
     assert fleet[0] == Car(0, "robo1", "explorer", "explorer0", 0)
-    assert fleet[3].driver == "explorer1"
+    assert fleet[5] == Car(5, "robo6", "explorer", "explorer0", 0)
     assert fleet[-1] == Car(6, "robo-eval1", "evaluator", "evaluator", 0)
 
 

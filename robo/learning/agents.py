@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,10 @@ class LossNotFiniteError(ArithmeticError):
 
 
 def set_threads(threads: int) -> None:
-    """Let TensorFlow use so many threads; 0: one less than the machine's cores.
+    """Let TensorFlow use so many threads.
 
     Call it before anything else of TensorFlow runs; later it raises RuntimeError.
     """
-    threads = threads or max(1, (os.cpu_count() or 1) - 1)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
