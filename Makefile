@@ -11,7 +11,7 @@ export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
-	test lint format bench_time_to_lap bench_simulator replay_race track drive clean
+	test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report replay_race track drive clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -57,6 +57,12 @@ clean: ## remove .venv and caches; runs/ is kept
 	@rm -rf $(VENV) .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'runs/ is kept; remove what you no longer need there by hand'
+
+bench_pipeline: setup ## the chain's latency and throughput beside naive designs; a JSON line a case (10 min)
+	@$(PYTHON) -m bench.pipeline $(ARGS)
+
+bench_report: setup ## docs/PERFORMANCE.md and its plots from what make bench_pipeline ARGS=--keep measured
+	@$(PYTHON) -m bench.report
 
 replay_race: setup ## stream a race log on port 11001 (LOG=race.log ARGS="--speed 4 --loop")
 	@exec $(PYTHON) -m scripts.replay_race "$(LOG)" $(ARGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import subprocess
@@ -53,6 +54,9 @@ class Case(NamedTuple):
     width: int = 128
     explorers: int = 1
     """Processes that decide for the cars."""
+    variant: str = ""
+    """png: the simulator spares no frames, as a real one; plain: nobody runs before others, as without
+    privileges; both words may be there."""
     design: str = "ours"
     """ours, or one of the naive ones."""
 
@@ -62,6 +66,7 @@ class Case(NamedTuple):
         parts = [self.clock, f"{self.cars}-cars", "learning" if self.learn else "driving"]
         parts += [f"{self.width}x{self.width * 80 // 128}"] if self.width != 128 else []
         parts += [f"{self.explorers}-explorers"] if self.explorers != 1 else []
+        parts += [self.variant] if self.variant else []
         parts += [self.design] if self.design != "ours" else []
         return "-".join(parts)
 
@@ -71,6 +76,9 @@ HEADLINE = (
     *(Case("realtime", 7, learn=True, design=design) for design in NAIVE),
     Case("realtime", 7, learn=True),
     Case("realtime", 7, learn=True, width=32),
+    Case("realtime", 7, learn=True, variant="png"),
+    Case("realtime", 7, learn=True, variant="plain"),
+    Case("realtime", 7, learn=True, variant="png-plain"),
     Case("realtime", 8, learn=False),
     Case("lockstep", 1, learn=False),
     Case("lockstep", 1, learn=True),
@@ -78,6 +86,7 @@ HEADLINE = (
     *(Case("lockstep", 6, learn=True, design=design) for design in NAIVE),
     Case("lockstep", 6, learn=True),
     Case("lockstep", 6, learn=True, width=32),
+    Case("lockstep", 6, learn=True, variant="png"),
     Case("lockstep", 16, learn=False),
     Case("lockstep", 16, learn=True),
 )
@@ -181,7 +190,7 @@ def ratios(case: Case, result: dict[str, Any], results: Sequence[dict[str, Any]]
     measured = {result["case"]: result for result in results}
     p99, throughput = {}, {}
     for design in NAIVE if case.design == "ours" else ():
-        naive = measured.get(case._replace(design=design).name)
+        naive = measured.get(case._replace(design=design, variant="").name)
         if naive is not None:
             slow, quick = naive["frame_to_command_ms"]["p99"], result["frame_to_command_ms"]["p99"]
             p99[design] = round(slow / quick, 2)
@@ -267,6 +276,8 @@ def _settings(case: Case) -> list[str]:
         f"cars.explorer_processes={min(case.explorers, explorers)}",
         f"cars.evaluators={int(scored)}",
         f"cars.image_width={case.width}",
+        f"simulator.spare_frames={'png' not in case.variant}",
+        f"supervision.realtime_priority={'plain' not in case.variant}",
         f"replay.random_transitions={1000 if case.learn else NEVER:.0f}",
         f"replay.max_samples_per_insert={ALWAYS}",
         "learner.checkpoint_seconds=1e6",
@@ -317,7 +328,8 @@ def _naive(case: Case, folder: Path) -> Iterator[Running]:
 
 
 def _start(command: list[str], **pipes: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, cwd=config.ROOT, stderr=None, text=True, **pipes)
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "SIMULATOR_HOST": "", "REDIS_URL": ""}
+    return subprocess.Popen(command, cwd=config.ROOT, env=environment, text=True, **pipes)
 
 
 def _options(sets: Sequence[str]) -> list[str]:
@@ -343,8 +355,9 @@ def learner_alone(seconds: float) -> float:
     """Train steps a second of the same train step with the machine to itself, in a process of its own."""
     note(f"learner alone: {seconds:g} s")
     command = [sys.executable, "-m", "bench.learner", "--seconds", str(seconds)]
-    done = subprocess.run(command, cwd=config.ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return float(json.loads(done.stdout)["train_steps_per_s"])
+    with _start(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        return float(json.loads(process.stdout.read())["train_steps_per_s"])
 
 
 def note(text: object) -> None:

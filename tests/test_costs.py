@@ -120,13 +120,9 @@ def test_every_decision_is_sent_once(costs: Costs) -> None:
     assert costs.reached[Stage.COMMANDED] == pytest.approx(costs.reached[Stage.DECIDED], abs=2 * CARS)
 
 
-def test_redis_is_asked_a_few_times_a_frame_and_not_for_every_car(costs: Costs) -> None:
-    ticks = costs.decisions / CARS
-    # Written: once a frame by the spectator reader, and telemetry, pictures and health a few times a second.
-    assert costs.redis_calls["hset"] < SLACK * (REPEAT * ticks) + 20 * SECONDS
-    # Read: by each driver once for all its cars, and once more when it was there before the car states.
-    assert costs.redis_calls["hmget"] < SLACK * (2 * CARS * ticks)
-    assert sum(costs.redis_calls.values()) < SLACK * (REPEAT + 2 * CARS) * ticks + 40 * SECONDS
+def test_redis_is_asked_a_few_times_a_second_however_many_frames_there_are(costs: Costs) -> None:
+    # Car states 20 times a second; telemetry, pictures, laps and health a few times.
+    assert sum(costs.redis_calls.values()) < 120 * SECONDS
 
 
 def test_nobody_wakes_more_often_than_there_is_news(costs: Costs) -> None:
@@ -135,10 +131,9 @@ def test_nobody_wakes_more_often_than_there_is_news(costs: Costs) -> None:
     idle = 20 * SECONDS
     assert costs.waits["car_reader0"] < SLACK * (frames + CARS) * ticks + idle
     assert costs.waits["frame_processor0"] < SLACK * CARS * ticks + idle
-    # A driver waits for observations, for car states, and for Redis to answer.
-    assert costs.waits["explorer0"] < SLACK * (CARS / DRIVERS) * 4 * ticks + idle
-    # The spectator reader waits for the stream and for Redis.
-    assert costs.waits["spectator_reader"] < SLACK * 2 * REPEAT * ticks + idle
+    # A driver waits for observations, and for car states that come after them.
+    assert costs.waits["explorer0"] < SLACK * (CARS / DRIVERS) * 2 * ticks + idle
+    assert costs.waits["spectator_reader"] < SLACK * REPEAT * ticks + 4 * idle
 
 
 def test_the_trace_has_every_frame_once(costs: Costs) -> None:
