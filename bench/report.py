@@ -58,24 +58,19 @@ def tables(results: dict[str, Result]) -> str:
             result["memory_mb"],
         ]
         rows.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
-    for result in results.values():
-        if result["ratios_p99"]:
-            rows += ["", *_against(result)]
+    rows += ["", *_against([result for result in results.values() if result["ratios_p99"]])]
     long = results.get("realtime-7-cars-learning")
     return "\n".join([*rows, *(_processes(long) if long else [])]) + "\n"
 
 
-def _against(result: Result) -> list[str]:
-    rows = [
-        f"`{result['case']}` beside",
-        "",
-        "| design | p99 is better by | throughput by |",
-        "|---|---|---|",
-    ]
-    return rows + [
-        f"| {design} | {ratio} | {result['ratios_throughput'][design]} |"
-        for design, ratio in result["ratios_p99"].items()
-    ]
+def _against(compared: list[Result]) -> list[str]:
+    """How many times better than each naive design the cases are that were held against them."""
+    rows = ["| better than | " + " | ".join(DESIGNS) + " |", "|---" * (len(DESIGNS) + 1) + "|"]
+    for result in compared:
+        for what, ratios in (("p99", result["ratios_p99"]), ("frames/s", result["ratios_throughput"])):
+            cells = [str(ratios.get(design, "")) for design in DESIGNS]
+            rows.append(f"| {result['case']}, {what} | " + " | ".join(cells) + " |")
+    return rows
 
 
 def _processes(result: Result) -> list[str]:
@@ -136,7 +131,8 @@ def plot_hops(results: dict[str, Result], path: Path) -> None:
     axes.set_yticks(range(len(shown)), [result["case"] for result in shown])
     axes.set_xlabel("ms (medians)")
     axes.set_title("Frame to command, hop by hop")
-    _save(figure, axes, path)
+    axes.set_ylim(-0.5, len(shown) + 0.3)  # room for the legend
+    _save(figure, axes, path, columns=3)
 
 
 def plot_growth(results: dict[str, Result], path: Path) -> None:
@@ -170,8 +166,8 @@ def _by_cars(results: dict[str, Result], clock: str, kind: str) -> list[tuple[in
     return sorted(found, key=lambda point: point[0])
 
 
-def _save(figure: Figure, axes: Any, path: Path) -> None:
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+def _save(figure: Figure, axes: Any, path: Path, columns: int = 2) -> None:
+    axes.legend(frameon=False, fontsize=8, ncols=columns)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
