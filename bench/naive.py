@@ -43,7 +43,6 @@ from robo.simulation.track import Track
 
 HOST = "127.0.0.1"
 NOISE = 0.2
-LOOK_SECONDS = 0.2
 Command = tuple[float, float]
 
 

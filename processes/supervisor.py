@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
 
 from processes import launch
-from processes.channels import Doorbell, Latest, Ring, Vitals
+from processes.channels import Latest, Ring, Vitals
 from processes.restarts import RestartPolicy
 from processes.table import Channel, Process, endpoints
 from robo import log
@@ -266,8 +266,6 @@ def _build(row: Channel) -> Any:
         return Ring(row.slots, row.payload_bytes)
     if row.kind == "latest":
         return Latest(row.slots, row.payload_bytes)
-    if row.kind == "doorbell":
-        return Doorbell()
     return launch.SPAWN.Queue(row.slots)
 
 

@@ -52,12 +52,12 @@ class Channel(NamedTuple):
     """One row of the channel table."""
 
     name: str
-    kind: Literal["ring", "latest", "doorbell", "queue"]
+    kind: Literal["ring", "latest", "queue"]
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     slots: int
     payload_bytes: int
-    """The largest message; 0 for a doorbell or a queue."""
+    """The largest message; 0 for a queue."""
     carries: str
     hertz: float
     """Messages per second of simulation time."""

@@ -81,7 +81,7 @@ def test_every_channel_that_a_process_is_at_is_handed_to_it(settings: Config, ro
 
 def test_rings_and_queues_have_one_writer_and_one_reader(settings: Config) -> None:
     for join in channels(settings):
-        if join.kind in ("ring", "queue", "doorbell"):
+        if join.kind in ("ring", "queue"):
             assert (len(join.writers), len(join.readers)) == (1, 1)
 
 
