@@ -10,7 +10,7 @@ LOG ?=
 export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train_ddpg run_debug_policy start_simulator start_redis start_tensorboard \
+.PHONY: help setup train_ddpg train_td3 run_debug_policy start_simulator start_redis start_tensorboard \
 	test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report replay_race track drive clean
 
 help: ## list the targets
@@ -28,6 +28,9 @@ $(READY): requirements.txt constraints.txt
 
 train_ddpg: setup ## train DDPG in the simulator; resumes runs/$RUN (default: ddpg)
 	@exec $(PYTHON) -m scripts.train configs/ddpg.yml --run $(or $(RUN),ddpg) $(ARGS)
+
+train_td3: setup ## train TD3, which takes longer a step and ends faster; resumes runs/$RUN (default: td3)
+	@exec $(PYTHON) -m scripts.train configs/td3.yml --run $(or $(RUN),td3) $(ARGS)
 
 run_debug_policy: setup ## drive the whole chain with the hand-written policy and print laps
 	@exec $(PYTHON) -m scripts.debug_policy --run $(or $(RUN),debug_policy) $(ARGS)

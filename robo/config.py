@@ -163,7 +163,7 @@ class Evaluation(Settings):
 class Agent(Settings):
     """The learning algorithm and its networks."""
 
-    type: Literal["ddpg"]
+    type: Literal["ddpg", "td3"]
     actor_layers: tuple[Count, ...]
     critic_layers: tuple[Count, ...]
     actor_learning_rate: Positive
@@ -171,6 +171,9 @@ class Agent(Settings):
     batch_size: Count
     discount: Fraction
     target_update: Fraction
+    actor_update_period: Count
+    target_noise_stddev: NonNegative
+    target_noise_most: NonNegative
     noise_stddev: NonNegative
     noise_damping: NonNegative
 

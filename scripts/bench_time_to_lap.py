@@ -17,7 +17,8 @@ from scripts.command import guarded
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Time a fresh DDPG run to its first and third clean lap.")
+    parser = argparse.ArgumentParser(description="Time a fresh run to its first and third clean lap.")
+    parser.add_argument("--config", default="configs/ddpg.yml", metavar="FILE", help="(configs/ddpg.yml)")
     parser.add_argument("--clock", choices=("lockstep", "realtime"), default="lockstep", help="(lockstep)")
     parser.add_argument("--seed", type=int, default=0, help="the run's seed (0)")
     parser.add_argument("--max-seconds", type=float, default=600.0, metavar="S", help="give up after S (600)")
@@ -25,7 +26,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting")
     options = parser.parse_args()
     folder = RunFolder(f"bench-{time.strftime('%Y%m%d-%H%M%S')}")
-    run = [sys.executable, "-m", "scripts.train", "configs/ddpg.yml", "--run", folder.name]
+    run = [sys.executable, "-m", "scripts.train", options.config, "--run", folder.name]
     limits = ["--until-clean-laps", "3", "--max-seconds", str(options.max_seconds)]
     sets = [f"simulator.clock={options.clock}", f"seed={options.seed}"]
     sets += ["simulator.car_port=0", "simulator.spectator_port=0", *options.set]

@@ -36,21 +36,34 @@ def batch(count: int = 32, batches: int | None = None, discount: float = 1.0, se
 
 
 def variables(agent: agents.Agent) -> dict[str, list[np.ndarray]]:
-    networks = ("actor", "target_actor", "critic", "target_critic")
-    return {name: [v.numpy() for v in getattr(agent, name).variables] for name in networks}
+    networks = {"actor": agent.actor, "target_actor": agent.target_actor, **agent.critics}
+    return {name: [v.numpy() for v in network.variables] for name, network in networks.items()}
 
 
 def squared_error(agent: agents.Agent, given: Transitions, gamma: float) -> float:
-    """The critic's loss, written out: the mean of (r + gamma d Q'(s', mu'(s')) - Q(s, a)) squared."""
+    """The critics' loss, written out: of each the mean of (r + gamma d Q'(s', mu'(s')) - Q(s, a)) squared.
+
+    Q' is the least of the targets' values.
+    """
     next_action, _ = agent.target_actor(given.next_observation)
-    after, _ = agent.target_critic((given.next_observation, next_action))
-    before, _ = agent.critic((given.observation, given.action))
-    target = given.reward + gamma * given.discount * after.numpy()
-    return float(np.mean((target - before.numpy()) ** 2))
+
+    def value(critic: str, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+        return agent.critics[critic]((observation, action))[0].numpy()
+
+    learning = [name for name in agent.critics if not name.startswith("target")]
+    after = [value(f"target_{name}", given.next_observation, next_action) for name in learning]
+    target = given.reward + gamma * given.discount * np.min(after, axis=0)
+    return sum(
+        float(np.mean((target - value(name, given.observation, given.action)) ** 2)) for name in learning
+    )
 
 
-def test_a_train_step_changes_every_network() -> None:
-    agent = build()
+TYPES = pytest.mark.parametrize("kind", ["ddpg", "td3"])
+
+
+@TYPES
+def test_a_train_step_changes_every_network(kind: str) -> None:
+    agent = build(f"agent.type={kind}")
     before = variables(agent)
     np.testing.assert_array_equal(before["actor"][0], before["target_actor"][0])
     losses = agent.train(batch())
@@ -83,11 +96,15 @@ def test_several_batches_in_a_call_are_as_many_steps() -> None:
             np.testing.assert_allclose(one, other, atol=1e-6, err_msg=name)
 
 
+@TYPES
 @pytest.mark.parametrize("gamma", [0.98, 0.5])
-def test_termination_stops_bootstrapping_and_truncation_does_not(gamma: float) -> None:
+def test_termination_stops_bootstrapping_and_truncation_does_not(gamma: float, kind: str) -> None:
     losses = {}
     for discount in (0.0, 1.0):
-        agent = build(f"agent.discount={gamma}", "agent.critic_learning_rate=0.01", "agent.target_update=0.1")
+        quick = ("agent.critic_learning_rate=0.01", "agent.target_update=0.1")
+        agent = build(
+            f"agent.type={kind}", "agent.target_noise_stddev=0.0", f"agent.discount={gamma}", *quick
+        )
         paid = batch(batches=100)
         paid.reward[:] = 1.0
         agent.train(paid)  # so that the target critic says something
@@ -138,9 +155,21 @@ def test_an_unknown_type_is_named() -> None:
         agents.build(unknown, OBSERVATION_SIZE)
 
 
-def test_it_finds_the_best_action_of_a_toy() -> None:
+def test_td3_learns_with_its_actor_every_few_steps() -> None:
+    agent = build("agent.type=td3", "agent.actor_update_period=3")
+    changes = []
+    for _ in range(7):
+        before = agent.actor_weights()
+        agent.train(batch())
+        changes.append(not np.array_equal(before, agent.actor_weights()))
+    assert changes == [True, False, False, True, False, False, True]
+
+
+@TYPES
+def test_it_finds_the_best_action_of_a_toy(kind: str) -> None:
     """Reward -(a - f(o))^2, nothing after it: the actor comes to f, within a few hundred steps."""
-    agent = build("agent.actor_learning_rate=0.001", "agent.critic_learning_rate=0.003")
+    rates = ("agent.actor_learning_rate=0.001", "agent.critic_learning_rate=0.003")
+    agent = build(f"agent.type={kind}", *rates)
     random = np.random.default_rng(0)
     observation = random.uniform(-1.0, 1.0, (60, 128, OBSERVATION_SIZE)).astype(np.float32)
     action = random.uniform(-1.0, 1.0, (60, 128, 2)).astype(np.float32)

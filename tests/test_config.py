@@ -34,7 +34,7 @@ def test_base_alone_is_a_whole_config() -> None:
     assert (ROOT / loaded.track).exists()
 
 
-@pytest.mark.parametrize("name", ["ddpg", "debug_policy"])
+@pytest.mark.parametrize("name", ["ddpg", "td3", "debug_policy"])
 def test_the_configs_that_come_along_load(name: str) -> None:
     assert config.load([ROOT / "configs" / f"{name}.yml"])
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 
 with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
     from tf_agents.agents.ddpg import actor_network, critic_network, ddpg_agent
+    from tf_agents.agents.td3 import td3_agent
     from tf_agents.policies import actor_policy
     from tf_agents.specs import tensor_spec
     from tf_agents.trajectories import policy_step, time_step, trajectory
 
+from robo import config
 from robo.config import Config
 from robo.driving.transitions import ACTION_SIZE, Transitions
 from robo.errors import UserError
@@ -49,33 +52,34 @@ def build(config: Config, observation_size: int) -> Agent:
     return BUILDERS[config.agent.type](config, observation_size)
 
 
-class Agent:
-    """DDPG (Lillicrap et al., 2015, "Continuous control with deep reinforcement learning"), by TF-Agents.
+class Agent(ABC):
+    """What all agents have in common: an actor, its target, their sizes, and a train step on batches.
 
-    Observations are float32 [O], actions float32 [2] in -1..1. One train step is one update of the critic by
-    the squared temporal-difference error, one of the actor, and one of the target networks.
+    Observations are float32 [O], actions float32 [2] in -1..1.
     """
+
+    critic_names: ClassVar[tuple[str, ...]]
+    """Those that learn, then their targets."""
 
     def __init__(self, config: Config, observation_size: int) -> None:
         settings = config.agent
+        self._type = settings.type
         self._observation = tensor_spec.TensorSpec([observation_size], tf.float32, "observation")
         self._action = tensor_spec.BoundedTensorSpec([ACTION_SIZE], tf.float32, -1.0, 1.0, "action")
         self._actor_layers = tuple(settings.actor_layers)
         self._critic_layers = tuple(settings.critic_layers)
         self.actor = self._new_actor("actor")
         self.target_actor = self._new_actor("target_actor")
-        self.critic = self._new_critic("critic")
-        self.target_critic = self._new_critic("target_critic")
         self.step_variable = tf.Variable(0, dtype=tf.int64, trainable=False, name="train_step")
         actor_optimizer = tf.keras.optimizers.Adam(settings.actor_learning_rate)
         critic_optimizer = tf.keras.optimizers.Adam(settings.critic_learning_rate)
-        self._agent = ddpg_agent.DdpgAgent(
-            time_step.time_step_spec(self._observation),
-            self._action,
+        self.critics = {name: self._new_critic(name) for name in self.critic_names}
+        self._agent = self._make_agent(
+            settings,
+            time_step_spec=time_step.time_step_spec(self._observation),
+            action_spec=self._action,
             actor_network=self.actor,
             target_actor_network=self.target_actor,
-            critic_network=self.critic,
-            target_critic_network=self.target_critic,
             actor_optimizer=actor_optimizer,
             critic_optimizer=critic_optimizer,
             target_update_tau=settings.target_update,
@@ -86,17 +90,21 @@ class Agent:
         self._agent.initialize()
         # Built now, so that the train function need not be traced a second time for its variables.
         actor_optimizer.build(self.actor.trainable_variables)
-        critic_optimizer.build(self.critic.trainable_variables)
+        learn = [self.critics[name] for name in self.critic_names[: len(self.critic_names) // 2]]
+        critic_optimizer.build([variable for critic in learn for variable in critic.trainable_variables])
         self.checkpoint = tf.train.Checkpoint(
             actor=self.actor,
             target_actor=self.target_actor,
-            critic=self.critic,
-            target_critic=self.target_critic,
             actor_optimizer=actor_optimizer,
             critic_optimizer=critic_optimizer,
             step=self.step_variable,
+            **self.critics,
         )
         self._train = self._train_function()
+
+    @abstractmethod
+    def _make_agent(self, settings: config.Agent, **common: Any) -> Any:
+        """TF-Agents' agent, of what all have in ``common`` and of the critics."""
 
     @property
     def step(self) -> int:
@@ -107,6 +115,7 @@ class Agent:
     def shapes(self) -> dict[str, Any]:
         """What must agree for saved weights to fit."""
         return {
+            "agent.type": self._type,
             "observation size": self._observation.shape[0],
             "action size": self._action.shape[0],
             "agent.actor_layers": list(self._actor_layers),
@@ -231,7 +240,7 @@ def _transition(
     discount: tf.Tensor,
     next_observation: tf.Tensor,
 ) -> trajectory.Transition:
-    """TF-Agents' form of a batch; DDPG reads no step type, and no reward or discount of the first step."""
+    """TF-Agents' form of a batch; no agent reads its step type, or reward or discount of the first step."""
     middle = tf.ones_like(reward, tf.int32)
     before = time_step.TimeStep(middle, tf.zeros_like(reward), tf.ones_like(discount), observation)
     after = time_step.TimeStep(middle, reward, discount, next_observation)
@@ -248,5 +257,44 @@ def _assign_flat(network: Any, flat: NDArray[np.float32]) -> None:
         variable.assign(part.reshape(variable.shape))
 
 
-BUILDERS: dict[str, Callable[[Config, int], Agent]] = {"ddpg": Agent}
+class Ddpg(Agent):
+    """DDPG (Lillicrap et al., 2015, "Continuous control with deep reinforcement learning"), by TF-Agents.
+
+    One train step is one update of the critic by the squared temporal-difference error, one of the actor, and
+    one of the target networks.
+    """
+
+    critic_names = ("critic", "target_critic")
+
+    def _make_agent(self, settings: config.Agent, **common: Any) -> ddpg_agent.DdpgAgent:
+        return ddpg_agent.DdpgAgent(
+            critic_network=self.critics["critic"],
+            target_critic_network=self.critics["target_critic"],
+            **common,
+        )
+
+
+class Td3(Agent):
+    """TD3 (Fujimoto et al., 2018, "Addressing function approximation error in actor-critic methods").
+
+    One train step updates two critics by the smaller of their targets' values of the target actor's action,
+    noise added, and the target networks; every ``agent.actor_update_period``-th one the actor.
+    """
+
+    critic_names = ("critic", "critic_2", "target_critic", "target_critic_2")
+
+    def _make_agent(self, settings: config.Agent, **common: Any) -> td3_agent.Td3Agent:
+        return td3_agent.Td3Agent(
+            critic_network=self.critics["critic"],
+            critic_network_2=self.critics["critic_2"],
+            target_critic_network=self.critics["target_critic"],
+            target_critic_network_2=self.critics["target_critic_2"],
+            actor_update_period=settings.actor_update_period,
+            target_policy_noise=settings.target_noise_stddev,
+            target_policy_noise_clip=settings.target_noise_most,
+            **common,
+        )
+
+
+BUILDERS: dict[str, Callable[[Config, int], Agent]] = {"ddpg": Ddpg, "td3": Td3}
 """Agent types by their name in the configuration."""
