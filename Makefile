@@ -15,7 +15,7 @@ export SIMULATOR_HOST REDIS_URL
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv and install everything (quick when there is nothing to do)
 
