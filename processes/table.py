@@ -116,7 +116,14 @@ def channels(config: Config) -> list[Channel]:
         reader, processor = f"car_reader{group}", f"frame_processor{group}"
         hertz = decisions * len(mine)
         frames = Channel(
-            f"frames{group}", "ring", (reader,), (processor,), RING_SLOTS, FRAME_BYTES, "PNG", hertz
+            f"frames{group}",
+            "ring",
+            (reader,),
+            (processor,),
+            RING_SLOTS,
+            FRAME_BYTES,
+            "PNG, or bare pixels",
+            hertz,
         )
         commands = Channel(
             f"commands{group}",

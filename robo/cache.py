@@ -2,15 +2,16 @@
 
 Keys, all under ``robo:RUN:`` (hashes hold the latest value a field; the stream is capped):
 
-    cars       car name -> CarState                  spectator_reader writes, explorers read
+    cars       car name -> CarState                  spectator_reader writes
     frames     car name -> PNG of a recent frame     frame_processor writes
     telemetry  car name -> Telemetry                 explorers write
     processes  process name -> ProcessHealth         supervisor writes
     learner    "progress" -> Progress                learner writes
     laps       stream of LapRecord                   explorers write
 
-Values are JSON, but for the pictures. Nothing is pickled. Every method raises ``Lost`` when Redis can't be
-reached; the caller decides whether to wait or to go on.
+The cache is for whoever watches: no frame waits for it. Values are JSON, but for the pictures. Nothing is
+pickled. Every method raises ``Lost`` when Redis can't be reached; the caller decides whether to wait or to go
+on.
 """
 
 from __future__ import annotations
