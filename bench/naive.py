@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from processes.learner import STEPS_A_CALL
 from processes.scheduling import learner_threads, usable_cores
 from processes.trace import Stage, Trace
 from robo import config
@@ -134,9 +135,9 @@ class Brain:
                 time.sleep(0.01)
                 continue
             with self._lock:
-                batches = self._replay.sample(batch, 4)
+                batches = self._replay.sample(batch, STEPS_A_CALL)
             self._agent.train(batches)
-            self.train_steps += 4
+            self.train_steps += STEPS_A_CALL
 
     def watch(self, port: int) -> None:
         """Follow the spectator stream until it ends."""

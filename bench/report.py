@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench.pipeline import RESULTS
+from bench.pipeline import NAIVE, RESULTS
 from robo import config
 from robo.errors import UserError
 from scripts.command import guarded
@@ -17,7 +17,6 @@ from scripts.command import guarded
 PAGE = config.ROOT / "docs" / "PERFORMANCE.md"
 BEGIN, END = "<!-- figures: made by make bench_report -->", "<!-- end of figures -->"
 COLOURS = ("#4878a8", "#e08a3c", "#6aa86a", "#b8544f", "#8a6fb0", "#8c8c8c")
-DESIGNS = ("threads", "processes", "threads-compiled", "processes-compiled")
 
 Result = dict[str, Any]
 
@@ -65,10 +64,10 @@ def tables(results: dict[str, Result]) -> str:
 
 def _against(compared: list[Result]) -> list[str]:
     """How many times better than each naive design the cases are that were held against them."""
-    rows = ["| better than | " + " | ".join(DESIGNS) + " |", "|---" * (len(DESIGNS) + 1) + "|"]
+    rows = ["| better than | " + " | ".join(NAIVE) + " |", "|---" * (len(NAIVE) + 1) + "|"]
     for result in compared:
         for what, ratios in (("p99", result["ratios_p99"]), ("frames/s", result["ratios_throughput"])):
-            cells = [str(ratios.get(design, "")) for design in DESIGNS]
+            cells = [str(ratios.get(design, "")) for design in NAIVE]
             rows.append(f"| {result['case']}, {what} | " + " | ".join(cells) + " |")
     return rows
 
@@ -90,7 +89,7 @@ def _processes(result: Result) -> list[str]:
 def plot_latency(results: dict[str, Result], path: Path) -> None:
     """Frame to command, ours beside the naive designs, on a log scale."""
     base = "realtime-7-cars-learning"
-    names = [base, *(f"{base}-{design}" for design in DESIGNS)]
+    names = [base, *(f"{base}-{design}" for design in NAIVE)]
     shown = [
         (name.removeprefix(f"{base}-") if name != base else "robo", results[name])
         for name in names

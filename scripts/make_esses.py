@@ -6,6 +6,8 @@ import json
 import math
 from pathlib import Path
 
+from robo.simulation.procedural import level_node
+
 TARGET = Path(__file__).resolve().parent.parent / "configs" / "tracks" / "esses.json"
 
 STRAIGHT, LEFT, RIGHT = "straight", "left", "right"
@@ -42,7 +44,7 @@ def main() -> None:
     x, z, yaw = 0.0, 0.0, FIRST_YAW
     nodes = []
     for index, (kind, size) in enumerate(LAYOUT):
-        nodes.append(_node(x, z, yaw, _handle(index)))
+        nodes.append(level_node(x, z, yaw, _handle(index)))
         if kind == STRAIGHT:
             x, z = x + size * math.sin(yaw), z + size * math.cos(yaw)
             continue
@@ -67,20 +69,6 @@ def _handle(index: int) -> float:
         if kind != STRAIGHT:
             return QUARTER * size
     return 0.3
-
-
-def _node(x: float, z: float, yaw: float, handle: float) -> dict[str, object]:
-    return {
-        "position": _xyz(x, 0.0, z),
-        "direction": _xyz(x + handle * math.sin(yaw), 0.0, z + handle * math.cos(yaw)),
-        "up": _xyz(0.0, 1.0, 0.0),
-        "scale": {"x": 1.0, "y": 1.0},
-        "roll": 0.0,
-    }
-
-
-def _xyz(x: float, y: float, z: float) -> dict[str, float]:
-    return {"x": round(x, 4) + 0.0, "y": round(y, 4) + 0.0, "z": round(z, 4) + 0.0}
 
 
 if __name__ == "__main__":

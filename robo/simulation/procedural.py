@@ -242,18 +242,19 @@ def _nodes(corners: Sequence[_Corner]) -> list[dict[str, Any]]:
     last = _along(_entry(corners, len(corners) - 1), corners[-1], 1.0)
     home_x, home_z = (x + last[0]) / 2, (z + last[1]) / 2
     # Two handles that do not overlap on either half of the straight: the corners' are within its ends.
-    start = _node(0.0, 0.0, yaw, START_STRAIGHT / 4)
+    start = level_node(0.0, 0.0, yaw, START_STRAIGHT / 4)
     nodes = [start]
     for index, corner in enumerate(corners):
         entry = _entry(corners, index)
         pieces = 2 if abs(corner.turn) > ONE_PIECE else 1
         for piece in range(pieces + 1):
             at_x, at_z, at_yaw = _along(entry, corner, piece / pieces)
-            nodes.append(_node(at_x - home_x, at_z - home_z, at_yaw, corner.handle))
+            nodes.append(level_node(at_x - home_x, at_z - home_z, at_yaw, corner.handle))
     return [*nodes, start]
 
 
-def _node(x: float, z: float, yaw: float, handle: float) -> dict[str, Any]:
+def level_node(x: float, z: float, yaw: float, handle: float) -> dict[str, Any]:
+    """A track file's node on level ground: x, z and the length of its handle in metres, yaw in radians."""
     return {
         "position": _xyz(x, 0.0, z),
         "direction": _xyz(x + handle * math.sin(yaw), 0.0, z + handle * math.cos(yaw)),
