@@ -14,9 +14,12 @@ from robo import log
 from robo.cache import Cache, Lost
 from robo.perception.color_mass import color_mass
 from robo.protocol.car import is_raw
+from robo.simulation.png import PngEncoder
 
 PICTURE_SECONDS = 0.5
 """How often a car's picture goes to the cache, for whoever watches."""
+PNG_LEVEL = 1
+"""zlib's: under 1 KB a picture, for a cache that may be on another machine."""
 
 
 def main(context: Context) -> None:
@@ -28,9 +31,12 @@ def main(context: Context) -> None:
     names = {car.index: car.name for car in mine}
     rings: dict[int, Ring] = {car.index: context.channels[f"observations:{car.driver}"] for car in mine}
     cache = Cache(context.run.redis_url, context.run.name)
+    encoder = PngEncoder(width, width * 80 // 128, PNG_LEVEL)
     shown = dict.fromkeys(names, 0.0)
     bad = lost_before = 0
-    color_mass(np.zeros((80, 128, 3), np.uint8))  # compile, or load, before the first frame
+    # Compile, or load, before the first frame; arrays that can't be written to, as of bare pixels, count apart.
+    color_mass(np.zeros((80, 128, 3), np.uint8))
+    color_mass(decode(bytes(3 * width * (width * 80 // 128)), width))
     context.ready()
     while not context.stopping:
         if not context.wait(frames.bell):
@@ -49,7 +55,8 @@ def main(context: Context) -> None:
             now = time.monotonic()
             if now - shown[picture.car] >= PICTURE_SECONDS:
                 shown[picture.car] = now
-                _show(cache, names[picture.car], frame)
+                raw = is_raw(picture.payload, width)
+                _show(cache, names[picture.car], encoder.encode(frame) if raw else picture.payload)
         if frames.lost != lost_before:
             log.get().warning("frames lost", so_far=frames.lost)
             lost_before = frames.lost
@@ -66,9 +73,8 @@ def decode(picture: bytes, width: int) -> np.ndarray | None:
         return None
 
 
-def _show(cache: Cache, car: str, frame: np.ndarray) -> None:
-    _, png = cv2.imencode(".png", frame)
+def _show(cache: Cache, car: str, png: bytes) -> None:
     try:
-        cache.put_frame(car, png.tobytes())
+        cache.put_frame(car, png)
     except Lost:
         return  # a picture for the eye: the next one comes soon

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from robo import config
 from robo.perception.color_mass import color_mass
 from robo.simulation.track import Track
@@ -18,7 +20,9 @@ def main() -> None:
         for number in range(CARS):
             world.add_car(f"warm-up-{number}")
         world.step()
-        color_mass(world.render("warm-up-0", 128))
+        picture = world.render("warm-up-0", 128)
+        color_mass(picture)
+        color_mass(np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.shape))  # as it is received
 
 
 if __name__ == "__main__":
