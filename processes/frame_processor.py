@@ -34,7 +34,7 @@ def main(context: Context) -> None:
     encoder = PngEncoder(width, width * 80 // 128, PNG_LEVEL)
     shown = dict.fromkeys(names, 0.0)
     bad = lost_before = 0
-    # Compile, or load, before the first frame; arrays that can't be written to, as of bare pixels, count apart.
+    # Compile, or load, before the first frame; for arrays that can't be written to, as of bare pixels, too.
     color_mass(np.zeros((80, 128, 3), np.uint8))
     color_mass(decode(bytes(3 * width * (width * 80 // 128)), width))
     context.ready()
