@@ -21,11 +21,11 @@ from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, LapRecord, Lost, Telemetry
 from robo.config import Config
-from robo.driving.actor import Actor
+from robo.driving import actor
 from robo.driving.driver import Driver, EpisodeResult, Seen, Transition
 from robo.driving.experience import Episode, pack
 from robo.driving.laps import Lap
-from robo.driving.policies import Exploring, FollowColors, Greedy, Policy, to_command
+from robo.driving.policies import FollowColors, Greedy, Policy, boldness, exploring, to_command
 from robo.driving.state import CarState, unpack
 from robo.driving.transitions import ACTION_SIZE, observation_size
 from robo.simulation.track import Track
@@ -44,7 +44,7 @@ class DrivenCar:
         self.car = car
         self.evaluates = car.role == "evaluator"
         self.driver = Driver(car.name, config, track, evaluation=self.evaluates)
-        self.actor = Actor(observation_size(config.observation), config.agent.actor_layers, ACTION_SIZE)
+        self.actor = actor.build(config.agent, observation_size(config.observation))
         self.weights_version = 0
         self.policy = self._policy(config)
         self.number = 0
@@ -58,7 +58,8 @@ class DrivenCar:
         if self.evaluates:
             return Greedy(self.actor)
         random = np.random.default_rng([config.seed, self.car.index])
-        return Exploring(self.actor, config.agent.noise_stddev, config.agent.noise_damping, random)
+        bold = boldness(self.car.index, config.cars.explorers)
+        return exploring(config.agent, self.actor, bold, random)
 
     def load(self, weights: Latest) -> None:
         """Take the newest weights, if they are new."""
@@ -67,8 +68,37 @@ class DrivenCar:
             return
         value = weights.get(0)
         if value is not None:
-            self.actor.load(np.frombuffer(value[1], np.float32))
-            self.weights_version = value[0]
+            self.take(*value)
+
+    def take(self, version: int, weights: bytes) -> None:
+        """Drive with these weights from now on."""
+        if version != self.weights_version:
+            self.actor.load(np.frombuffer(weights, np.float32))
+            self.weights_version = version
+
+
+class EvaluationWeights:
+    """What the evaluator's next episode is driven with: the newest weights, for a number of episodes."""
+
+    def __init__(self, weights: Latest, episodes: int) -> None:
+        self._weights = weights
+        self._episodes = episodes
+        self._left = 0
+        self._value: tuple[int, bytes] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are weights."""
+        self._value = self._value or self._weights.get(0)
+        return self._value is not None
+
+    def next(self) -> tuple[int, bytes]:
+        """Version and weights for an episode that begins. Needs ``ready``."""
+        if self._left == 0:
+            self._value = self._weights.get(0) or self._value
+            self._left = self._episodes
+        self._left -= 1
+        return self._value
 
 
 class Explorer:
@@ -83,6 +113,9 @@ class Explorer:
         self._states: Latest = context.channels[f"states:{context.name}"]
         self._commands: Latest = context.channels[f"commands{mine[0].group}"]
         self._weights: Latest | None = context.channels.get("weights")
+        self._evaluation = self._weights and EvaluationWeights(
+            self._weights, context.config.evaluation.episodes
+        )
         self._experience = context.channels.get(f"experience:{context.name}")
         self._cache = Cache(context.run.redis_url, context.run.name)
         self._steps: list[Transition] = []
@@ -156,18 +189,17 @@ class Explorer:
 
     def _can_drive(self, car: DrivenCar) -> bool:
         """Whether there is a policy for the car: an evaluator stands still until something is learned."""
-        if car.evaluates and self._weights is not None and not car.actor.loaded:
-            car.load(self._weights)
-            return car.actor.loaded
-        return True
+        return not car.evaluates or self._evaluation is None or self._evaluation.ready
 
     def _act(
         self, car: DrivenCar, vector: np.ndarray, observation: np.ndarray, *, begins: bool
     ) -> np.ndarray:
         if begins:
             car.policy.begin()
-        if self._weights is not None and (begins or not car.evaluates):
+        if self._weights is not None and not car.evaluates:
             car.load(self._weights)
+        elif self._evaluation is not None and begins:
+            car.take(*self._evaluation.next())
         return car.policy.act(vector, observation)
 
     def _command(self, car: DrivenCar) -> None:

@@ -21,11 +21,13 @@ from processes.table import Car, Process
 from processes.trace import Trace
 from robo import log
 from robo.config import Config
-from robo.errors import UserError
+from robo.errors import FatalError, UserError
 
 SPAWN = multiprocessing.get_context("spawn")
 BAD_INPUT = 2
 """Exit code of a process, or a command, that was given something it can't work with."""
+FATAL = 3
+"""Exit code of a process that would fail again."""
 BEAT_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 
@@ -124,9 +126,9 @@ def _main(context: Context, parent: int) -> None:
     scheduling.settle(context.config, context.process, context.cores)
     try:
         importlib.import_module(context.process.module).main(context)
-    except UserError as error:
+    except (UserError, FatalError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 the log's last line is the cause
-        sys.exit(BAD_INPUT)
+        sys.exit(BAD_INPUT if isinstance(error, UserError) else FATAL)
     except Exception:
         traceback.print_exc()
         sys.exit(1)

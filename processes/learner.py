@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import time
@@ -20,14 +19,20 @@ from robo.cache import Cache, Lost, Progress
 from robo.config import Config
 from robo.driving.experience import Episode
 from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.errors import FatalError
 from robo.learning.checkpoints import Checkpoints
+from robo.learning.evaluation import Point, Points, figures
 from robo.learning.replay import Replay
-from robo.learning.summary import EpisodeSummary, score, values
+from robo.learning.summary import EpisodeSummary
 
 STEPS_A_CALL = 4
 """Train steps between two looks at the queues: fewer calls cost less, and a look can wait 10 ms."""
 PROGRESS_SECONDS = 0.5
 VERSIONS_REMEMBERED = 1000
+SNAPSHOT_SECONDS = 10.0
+MOST_ROLLBACKS = 3
+FAILURES = "failures"
+"""Folder of the run for batches on which a loss was not finite."""
 
 
 class Pace:
@@ -70,7 +75,8 @@ class Learner:
     """The loop's state. ``agent`` is a ``robo.learning.agents.Agent``."""
 
     def __init__(self, context: Context, agent: Any) -> None:
-        from robo.learning.metrics import Metrics  # noqa: PLC0415 imports TensorFlow
+        from robo.learning.best import BestPolicy  # noqa: PLC0415 imports TensorFlow
+        from robo.learning.metrics import Metrics  # noqa: PLC0415
 
         config = context.config
         self._context = context
@@ -84,12 +90,15 @@ class Learner:
         size = observation_size(config.observation)
         self._replay = Replay(config.replay.capacity, size, ACTION_SIZE, np.random.default_rng(config.seed))
         self._checkpoints = Checkpoints(context.run.folder / "checkpoints", config.learner.checkpoints_kept)
-        self._best = context.run.folder / "policies" / "best"
+        self._best = BestPolicy(context.run.folder / "policies" / "best", agent)
+        self._points = Points(config.evaluation.episodes)
         self._metrics = Metrics(context.run.folder)
         self._pace = Pace(config)
         self._collected = EpisodeSummary()
         self._published: OrderedDict[int, float] = OrderedDict()
         self._losses: dict[str, Any] = {}
+        self._good: list[Any] = []
+        self._rollbacks = 0
         self._values: dict[str, float | None] = {}
         self._rates = (0.0, 0.0)
         self._steps = self._saved_at = (0, 0)
@@ -111,6 +120,8 @@ class Learner:
         settings = self._config.learner
         publish, progress = Every(settings.publish_seconds), Every(PROGRESS_SECONDS)
         record, checkpoint = Every(settings.log_seconds), Every(settings.checkpoint_seconds)
+        snapshot = Every(SNAPSHOT_SECONDS)
+        self._good = self._agent.snapshot()
         if self._pace.started(self._replay.inserted):
             self._publish()
         while not self._context.stopping:
@@ -121,6 +132,8 @@ class Learner:
                 self._publish()
             if seconds := record.elapsed():
                 self._record(seconds)
+            if snapshot.elapsed():
+                self._keep_good()
             if progress.elapsed():
                 self._show()
             if checkpoint.elapsed():
@@ -153,8 +166,32 @@ class Learner:
         if steps == 0:
             return False
         batches = self._replay.sample(self._config.agent.batch_size, steps)
-        self._losses = self._agent.train(batches)
+        try:
+            self._losses = self._agent.train(batches)
+        except ArithmeticError:
+            self._roll_back(batches)
         return True
+
+    def _keep_good(self) -> None:
+        """Remember the weights to go back to, should a loss become infinite or NaN."""
+        weights = self._agent.snapshot()
+        if all(np.isfinite(array).all() for array in weights):
+            self._good = weights
+
+    def _roll_back(self, batches: Any) -> None:
+        """A loss was not finite: write the batch out and go back to the last good weights, a few times."""
+        self._rollbacks += 1
+        path = self._context.run.folder / FAILURES / f"batch-{self._agent.step}-{self._rollbacks}.npz"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            np.savez(path, allow_pickle=False, **batches._asdict())
+        except OSError as error:
+            log.get().error("batch not written", error=str(error))
+        cause = f"a loss was not finite at train step {self._agent.step}; its batch is in {path}"
+        if self._rollbacks > MOST_ROLLBACKS:
+            raise FatalError(f"{cause}; the weights were put back {MOST_ROLLBACKS} times before")
+        log.get().error("weights put back", cause=cause, times=self._rollbacks)
+        self._agent.go_back(self._good)
 
     def _publish(self) -> None:
         """Give the explorers the newest weights. Their version is the train step, from 1."""
@@ -170,38 +207,22 @@ class Learner:
         if episode.role == "explorer":
             self._collected.add(episode.result, age)
             return
-        result = episode.result
-        self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values(result, age))
-        if episode.weights is not None and score(result) > self._best_score():
-            self._export(episode)
+        for point in self._points.add(episode):
+            self._take_point(point, age)
 
-    def _best_score(self) -> tuple[float, float]:
-        """The score of the exported policy; below any other when there is none."""
-        try:
-            first, second = json.loads((self._best / "policy.json").read_text(encoding="utf-8"))["score"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return (-1.0, 0.0)
-        return (first, second)
-
-    def _export(self, episode: Episode) -> None:
-        """Write the policy that drove the best evaluation so far."""
-        from robo.learning.export import export_policy  # noqa: PLC0415 imports TensorFlow
-
+    def _take_point(self, point: Point, weights_age_s: float | None) -> None:
+        """Note what an evaluation came to, and keep its policy if it is the best."""
+        values = figures(point.complete_results, restarted=False)
+        age = {} if weights_age_s is None else {"weights_age_s": weights_age_s}
+        self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values | age)
         details = {
-            "score": score(episode.result),
-            "evaluation": values(episode.result, None),
-            "train_step": episode.weights_version - 1,
             "env_steps": self._replay.inserted,
+            "agent": msgspec.to_builtins(self._config.agent),
             "track": self._config.track,
             "observation": msgspec.to_builtins(self._config.observation),
             "action": msgspec.to_builtins(self._config.action),
         }
-        try:
-            export_policy(self._agent, self._best, details, episode.weights)
-        except OSError as error:
-            log.get().error("policy not exported", error=str(error))
-            return
-        log.get().info("policy exported", score=details["score"], train_step=details["train_step"])
+        self._best.offer(point, values, details)
 
     def _record(self, seconds: float) -> None:
         """Write a point of collection and training."""

@@ -167,8 +167,9 @@ class Supervisor:
         """A process ended that nobody asked to: start it again, or give up."""
         code, cause = child.process.exitcode, self._last_words(child)
         log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
-        if code == launch.BAD_INPUT:
-            self._give_up(child, Outcome(code, cause.removeprefix("error: ")))
+        if code in (launch.BAD_INPUT, launch.FATAL):
+            exit_code = code if code == launch.BAD_INPUT else 1
+            self._give_up(child, Outcome(exit_code, cause.removeprefix("error: ")))
             return
         wait = child.policy.failed(now)
         if wait is None:

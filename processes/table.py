@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from robo.config import Config
-from robo.driving.actor import Actor
+from robo.driving import actor
 from robo.driving.state import STATE_BYTES
-from robo.driving.transitions import ACTION_SIZE, COLOR_MASS_SIZE, observation_size
+from robo.driving.transitions import COLOR_MASS_SIZE, observation_size
 
 FRAME_BYTES = 65535
 """The largest picture that the wire's two length bytes can announce."""
@@ -166,8 +166,7 @@ def channels(config: Config) -> list[Channel]:
                 Channel(f"experience:{driver}", "queue", (driver,), ("learner",), chunks, 0, carries, hertz)
             )
     if config.driver == "agent":
-        actor = Actor(observation_size(config.observation), config.agent.actor_layers, ACTION_SIZE)
-        weights = 4 * actor.size
+        weights = 4 * actor.build(config.agent, observation_size(config.observation)).size
         hertz = 1.0 / config.learner.publish_seconds
         rows.append(
             Channel("weights", "latest", ("learner",), drivers, 1, weights, "float32 [P]: the actor", hertz)

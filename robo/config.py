@@ -7,7 +7,7 @@ each has and are checked against it. Layers, later ones win: base, the run's fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -27,6 +27,7 @@ NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Spread = Annotated[float, msgspec.Meta(ge=1, le=100)]
 Amount = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]  # bounds refuse NaN, too
 
 Grip = Annotated[float, msgspec.Meta(ge=0.05, le=1.5)]  # more is too stiff for the physics' step
@@ -154,28 +155,79 @@ class Episode(Settings):
 
 
 class Evaluation(Settings):
-    """When an evaluation episode ends; being stuck is as for exploration."""
+    """How long evaluation goes on; being stuck is as for exploration."""
 
+    episodes: Count
     laps: Count
     max_seconds: Positive
 
 
-class Agent(Settings):
-    """The learning algorithm and its networks."""
+class Agent(Settings, tag_field="type"):
+    """What all learning algorithms have in common."""
 
-    type: Literal["ddpg", "td3"]
-    actor_layers: tuple[Count, ...]
-    critic_layers: tuple[Count, ...]
-    actor_learning_rate: Positive
-    critic_learning_rate: Positive
     batch_size: Count
     discount: Fraction
     target_update: Fraction
+    actor_learning_rate: Positive
+    critic_learning_rate: Positive
+
+    @property
+    def type(self) -> str:
+        """The algorithm's name, as the configuration has it."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it learns from sequences of steps, with a memory."""
+        return isinstance(self, Rdpg)
+
+
+class FeedForward(Agent):
+    """Networks without a memory."""
+
+    actor_layers: tuple[Count, ...]
+    critic_layers: tuple[Count, ...]
+
+
+class Ddpg(FeedForward, tag="ddpg"):
+    """Deep deterministic policy gradients."""
+
+    noise_stddev: NonNegative
+    noise_damping: Fraction
+    noise_spread: Spread
+
+
+class Td3(FeedForward, tag="td3"):
+    """Twin delayed deep deterministic policy gradients."""
+
+    noise_stddev: NonNegative
+    noise_damping: Fraction
+    noise_spread: Spread
     actor_update_period: Count
     target_noise_stddev: NonNegative
     target_noise_most: NonNegative
+
+
+class Sac(FeedForward, tag="sac"):
+    """Soft actor-critic with a learned temperature."""
+
+    temperature_learning_rate: Positive
+    temperature: Positive
+    target_entropy: Amount
+    noise_spread: Spread
+
+
+class Rdpg(Agent, tag="rdpg"):
+    """Recurrent deterministic policy gradients."""
+
+    input_layers: tuple[Count, ...]
+    lstm: Count
+    output_layers: tuple[Count, ...]
+    sequence_length: Count
+    burn_in: NonNegativeInt
     noise_stddev: NonNegative
-    noise_damping: NonNegative
+    noise_damping: Fraction
+    noise_spread: Spread
 
 
 class Replay(Settings):
@@ -184,6 +236,8 @@ class Replay(Settings):
     capacity: Count
     random_transitions: NonNegativeInt
     max_samples_per_insert: Positive
+    priority: Fraction
+    importance: Fraction
     chunk: Count
     queue_chunks: Count
 
@@ -236,7 +290,7 @@ class Config(Settings):
     reward: Reward
     episode: Episode
     evaluation: Evaluation
-    agent: Agent
+    agent: Ddpg | Td3 | Sac | Rdpg
     replay: Replay
     learner: Learner
     limits: Limits
@@ -254,20 +308,12 @@ def load(
 
     Raises UserError that names the key or file.
     """
-    tree = _read_yaml(BASE)
-    for path in paths:
-        _merge(tree, _read_yaml(path), str(path))
-    for key, value in _from_environment(environ or {}):
-        _set(tree, key, value, "the environment")
-    for item in sets:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UserError(f"--set {item}: write it as key=value, such as --set simulator.clock=realtime")
-        try:
-            value = yaml.safe_load(text) if text else ""
-        except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
-            raise UserError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
-        _set(tree, key, value, "--set")
+    layers = [(str(path), _read_yaml(path)) for path in paths]
+    layers += [("the environment", _nested(*item)) for item in _from_environment(environ or {})]
+    layers += [("--set", _parse_set(item)) for item in sets]
+    tree = _base([layer for _, layer in layers])
+    for where, layer in layers:
+        _merge(tree, layer, where)
     config = _convert(tree)
     if config.simulator.embedded and not config.track:
         config = msgspec.structs.replace(config, track=EMBEDDED_TRACK)
@@ -342,11 +388,49 @@ def _merge(tree: dict[str, Any], layer: Mapping[str, Any], where: str, prefix: s
             tree[key] = value
 
 
-def _set(tree: dict[str, Any], dotted: str, value: Any, where: str) -> None:
-    layer: Any = value
+def _base(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """``configs/base.yml`` with the options, and their defaults, of the agent that the layers ask for."""
+    tree = _read_yaml(BASE)
+    agents = tree.pop("agents")
+    for layer in layers:
+        agent = layer.get("agent")
+        if isinstance(agent, Mapping) and "type" in agent:
+            tree["agent"]["type"] = agent["type"]
+    kind = tree["agent"]["type"]
+    if kind not in agents:
+        raise UserError(f"agent.type: {kind!r} is not known; use one of: {', '.join(agents)}")
+    for layer in layers:
+        agent = layer.get("agent")
+        for key in agent if isinstance(agent, Mapping) else ():
+            having = [name for name, options in agents.items() if key in options]
+            if having and kind not in having:
+                raise UserError(
+                    f"agent.{key}: {kind} has no such option, {' and '.join(having)} {_have(having)}; "
+                    "leave it out, or choose another agent.type"
+                )
+    tree["agent"] |= agents[kind]
+    return tree
+
+
+def _have(names: Sequence[str]) -> str:
+    return "have" if len(names) > 1 else "has"
+
+
+def _parse_set(item: str) -> dict[str, Any]:
+    """A ``--set`` item, such as ``a.b=c``, as a layer."""
+    key, equals, text = item.partition("=")
+    if not equals:
+        raise UserError(f"--set {item}: write it as key=value, such as --set simulator.clock=realtime")
+    try:
+        return _nested(key, yaml.safe_load(text) if text else "")
+    except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
+        raise UserError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
+
+
+def _nested(dotted: str, value: Any) -> dict[str, Any]:
     for part in reversed(dotted.split(".")):
-        layer = {part: layer}
-    _merge(tree, layer, where)
+        value = {part: value}
+    return value
 
 
 def _suggest(key: str, tree: Mapping[str, Any]) -> str:

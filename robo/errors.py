@@ -1,4 +1,4 @@
-"""The one error that a user can mend."""
+"""Errors that end a command or a run with one line, and no traceback."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Command lines print it after ``error:`` and exit with code 2; nobody prints a traceback for it.
     """
+
+
+class FatalError(Exception):
+    """Starting again won't help: the message, one line, says what ended the run."""

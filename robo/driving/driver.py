@@ -44,6 +44,10 @@ class EpisodeResult(msgspec.Struct, frozen=True):
     clean_laps: int
     lap_seconds: tuple[float, ...]
     """Of the clean laps."""
+    track: str = ""
+    """Its name; empty: not known."""
+    track_metres: float = 0.0
+    """Its length; 0: not known."""
 
 
 class Seen(NamedTuple):
@@ -178,4 +182,6 @@ class Driver:
             laps=len(self._laps),
             clean_laps=len(clean),
             lap_seconds=tuple(clean),
+            track=self._track.name if self._track else "",
+            track_metres=self._track.length if self._track else 0.0,
         )

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from robo import config
-from robo.driving.actor import Actor
+from robo.driving.actor import Actor, GaussianActor
 from robo.driving.debug_policy import follow_colors
 from robo.driving.transitions import ACTION_SIZE
 
@@ -32,7 +32,8 @@ class Greedy:
         self._actor = actor
 
     def begin(self) -> None:
-        """Nothing to forget."""
+        """The actor forgets what it saw."""
+        self._actor.begin()
 
     def act(self, vector: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """See Policy."""
@@ -43,7 +44,8 @@ class Exploring:
     """The actor with Ornstein-Uhlenbeck noise; uniformly random until the actor has weights.
 
     The noise is a discretised mean-reverting random walk (Uhlenbeck & Ornstein, 1930), as DDPG (Lillicrap
-    et al., 2015) proposed for exploration: ``x += -damping x + stddev N(0, 1)`` for each decision.
+    et al., 2015) proposed for exploration: ``x += -damping x + stddev N(0, 1)`` for each decision. A damping
+    of 1 makes it Gaussian noise.
     """
 
     def __init__(self, actor: Actor, stddev: float, damping: float, random: np.random.Generator) -> None:
@@ -55,15 +57,53 @@ class Exploring:
 
     def begin(self) -> None:
         """The noise starts from nothing."""
+        self._actor.begin()
         self._noise[:] = 0.0
 
     def act(self, vector: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """See Policy."""
         if not self._actor.loaded:
-            return self._random.uniform(-1.0, 1.0, ACTION_SIZE).astype(np.float32)
+            return _uniform(self._random)
         self._noise *= 1.0 - self._damping
         self._noise += self._random.normal(0.0, self._stddev, ACTION_SIZE)
         return np.clip(self._actor(vector[None])[0] + self._noise, -1.0, 1.0)
+
+
+class Sampling:
+    """What a stochastic actor draws, from ``spread`` times its standard deviations; see Exploring."""
+
+    def __init__(self, actor: GaussianActor, spread: float, random: np.random.Generator) -> None:
+        self._actor = actor
+        self._spread = spread
+        self._random = random
+
+    def begin(self) -> None:
+        """Nothing to forget."""
+
+    def act(self, vector: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """See Policy."""
+        if not self._actor.loaded:
+            return _uniform(self._random)
+        return self._actor.sample(vector[None], self._random, self._spread)[0]
+
+
+def exploring(
+    agent: config.Agent, actor: Actor, boldness: float, random: np.random.Generator
+) -> Exploring | Sampling:
+    """How a car explores for an agent; ``boldness``: -1, the most careful one, to 1, the boldest."""
+    spread = agent.noise_spread**boldness
+    if isinstance(actor, GaussianActor):
+        return Sampling(actor, spread, random)
+    return Exploring(actor, spread * agent.noise_stddev, agent.noise_damping, random)
+
+
+def boldness(index: int, cars: int) -> float:
+    """Of one of so many cars: evenly from -1 to 1, and 0 where there is but one."""
+    return 2.0 * index / (cars - 1) - 1.0 if cars > 1 else 0.0
+
+
+def _uniform(random: np.random.Generator) -> np.ndarray:
+    return random.uniform(-1.0, 1.0, ACTION_SIZE).astype(np.float32)
 
 
 class FollowColors:

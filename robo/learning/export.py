@@ -16,7 +16,6 @@ from absl import logging
 from numpy.typing import NDArray
 
 with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
-    from tf_agents.policies import policy_saver
     from tf_agents.trajectories import time_step
 
 from robo.errors import UserError
@@ -37,11 +36,11 @@ def export_policy(
     evaluated are older than the agent's. ``details`` (JSON values: observation, action range, score, step)
     go to policy.json. Raises OSError when it can't be written.
     """
-    policy = agent.greedy_policy(weights)
+    saver = agent.policy_saver(weights)
     with whole_folder(folder) as temporary:
         try:
             with _without_warnings():
-                policy_saver.PolicySaver(policy, train_step=agent.step_variable).save(str(temporary))
+                saver.save(str(temporary))
         except tf.errors.OpError as error:
             raise OSError(f"{folder}: {error.message}") from None
         (temporary / DETAILS).write_text(json.dumps(dict(details), indent=1), encoding="utf-8")

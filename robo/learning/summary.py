@@ -1,20 +1,10 @@
-"""What episodes amount to: the figures that are logged, and the score that policies are ranked by."""
+"""What the exploring cars' episodes amount to: the figures that are logged."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from robo.driving.driver import EpisodeResult
-
-
-def score(result: EpisodeResult) -> tuple[float, float]:
-    """How good an evaluation was; larger is better. Clean laps first, then how fast they were.
-
-    Without a clean lap, the metres gained.
-    """
-    if not result.clean_laps:
-        return (0.0, result.metres)
-    return (float(result.clean_laps), -sum(result.lap_seconds) / result.clean_laps)
 
 
 def values(result: EpisodeResult, weights_age_s: float | None) -> dict[str, float]:
