@@ -133,6 +133,7 @@ class Action(Settings):
     repeat: Count
     throttle_min: Fraction
     throttle_max: Fraction
+    throttle_curve: Annotated[float, msgspec.Meta(ge=0.2, le=5)]
     turn_max: Fraction
 
 

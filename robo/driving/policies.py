@@ -122,7 +122,7 @@ class FollowColors:
 
 def to_command(settings: config.Action, action: np.ndarray) -> tuple[float, float]:
     """Throttle (0..1) and turn (-1..1, left positive) for an action in -1..1."""
-    share = (float(action[0]) + 1.0) / 2.0
+    share = ((float(action[0]) + 1.0) / 2.0) ** settings.throttle_curve
     throttle = settings.throttle_min + share * (settings.throttle_max - settings.throttle_min)
     return throttle, float(action[1]) * settings.turn_max
 
@@ -130,5 +130,6 @@ def to_command(settings: config.Action, action: np.ndarray) -> tuple[float, floa
 def to_action(settings: config.Action, throttle: float, turn: float) -> np.ndarray:
     """The action, float32 [2] in -1..1, whose command comes closest to this throttle and turn."""
     share = (throttle - settings.throttle_min) / (settings.throttle_max - settings.throttle_min)
+    share = max(share, 0.0) ** (1.0 / settings.throttle_curve)
     steer = turn / settings.turn_max if settings.turn_max else 0.0
     return np.clip(np.array([2.0 * share - 1.0, steer], np.float32), -1.0, 1.0)

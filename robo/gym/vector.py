@@ -145,7 +145,7 @@ class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Hold the actions' commands, as ``robo.driving.policies.to_command`` makes them, for a decision."""
         limits = self._settings.action
         controls = actions.astype(np.float64)
-        share = (controls[:, 0] + 1.0) / 2.0
+        share = ((controls[:, 0] + 1.0) / 2.0) ** limits.throttle_curve
         controls[:, 0] = limits.throttle_min + share * (limits.throttle_max - limits.throttle_min)
         controls[:, 1] *= limits.turn_max
         self._share(self._fleet.drive, np.arange(self.num_envs), controls, limits.repeat)

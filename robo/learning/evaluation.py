@@ -9,7 +9,7 @@ from robo.driving.episodes import End
 from robo.driving.experience import Episode
 
 OPEN_POINTS = 2
-"""Evaluators begin a new point while the last episodes of the one before are on their way; no more are open."""
+"""Evaluators begin a new point while the last episodes of the one before are on their way."""
 
 
 class Point:

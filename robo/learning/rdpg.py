@@ -13,7 +13,7 @@ from robo.learning.agent import Agent, Parts, adam, as_transition
 from robo.learning.recurrent import RecurrentActor, RecurrentCritic
 
 MOST = 0.9
-"""What the largest error of a sequence counts towards its priority, beside the mean (Kapturowski et al., 2019)."""
+"""What the largest error of a sequence counts towards its priority, beside the mean; as in R2D2."""
 
 
 class Rdpg(Agent):

@@ -32,7 +32,7 @@ class _Memory(tf.keras.layers.Layer):
     def call(
         self, observation: tf.Tensor, step_type: tf.Tensor, state: State
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """What is remembered after each of T observations, float32 [B, T, L], and the state after the last."""
+        """What is remembered after each of T observations, float32 [B, T, L], and the last state."""
         if not state:
             nothing = tf.zeros([tf.shape(observation)[0], self._size])
             state = [nothing, nothing]
@@ -48,7 +48,7 @@ class _Memory(tf.keras.layers.Layer):
 class RecurrentActor(network.Network):
     """Dense layers, an LSTM, dense layers, then tanh: actions in -1..1, float32 [B, (T,) 2]."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         observation: tensor_spec.TensorSpec,
         action: tensor_spec.BoundedTensorSpec,
@@ -92,7 +92,7 @@ class RecurrentCritic(network.Network):
     action than the one that was taken is still that of the same history.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         inputs: tuple[tensor_spec.TensorSpec, tensor_spec.BoundedTensorSpec],
         input_layers: Sequence[int],
