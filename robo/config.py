@@ -337,17 +337,22 @@ def read(path: Path) -> Config:
 
 
 def difference(saved: Config, now: Config) -> str | None:
-    """The first key on which two configs disagree such that one can't go on learning for the other."""
-    a, b = msgspec.to_builtins(saved), msgspec.to_builtins(now)
+    """On which keys two configs disagree such that one can't go on learning for the other; None: on none."""
+    a, b = _flat(saved), _flat(now)
+    keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+    return ", ".join(f"{key} is {b.get(key)!r}, was {a.get(key)!r}" for key in keys) or None
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """The values that learning depends on, by dotted key."""
+    tree = msgspec.to_builtins(config)
+    values: dict[str, Any] = {}
     for section in LEARNED_UNDER:
-        if not isinstance(a[section], dict):
-            if a[section] != b[section]:
-                return f"{section} is {b[section]!r}, was {a[section]!r}"
-            continue
-        for key, value in a[section].items():
-            if value != b[section][key]:
-                return f"{section}.{key} is {b[section][key]!r}, was {value!r}"
-    return None
+        if isinstance(tree[section], dict):
+            values |= {f"{section}.{key}": value for key, value in tree[section].items()}
+        else:
+            values[section] = tree[section]
+    return values
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, Any]]:

@@ -4,35 +4,81 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robo.driving.actor import Actor
+from robo import config
+from robo.driving import actor as actors
+from robo.driving.actor import Actor, FeedForwardActor, GaussianActor, RecurrentActor
 
 
 def random_weights(actor: Actor, seed: int = 0, scale: float = 0.3) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.0, scale, actor.size).astype(np.float32)
 
 
-@pytest.mark.parametrize("layers", [(16,), (256, 256), (8, 12, 4)])
-def test_it_equals_the_tf_agents_actor(layers: tuple[int, ...]) -> None:
-    from robo import config
-    from robo.learning import agents
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["agent.type=ddpg", "agent.actor_layers=[16]"],
+        ["agent.type=td3", "agent.actor_layers=[8, 12, 4]"],
+        ["agent.type=sac", "agent.actor_layers=[16, 8]"],
+        ["agent.type=rdpg", "agent.input_layers=[12]", "agent.lstm=7", "agent.output_layers=[9, 5]"],
+        ["agent.type=rdpg", "agent.input_layers=[]", "agent.lstm=4", "agent.output_layers=[]"],
+    ],
+)
+def test_it_equals_the_tf_agents_policy(sets: list[str], tmp_path: Path) -> None:
+    """Over an episode, and the one after it, of several cars: also what it remembers is the same."""
+    import tensorflow as tf
+    from tf_agents.trajectories import time_step
 
-    agent = agents.build(config.load(sets=[f"agent.actor_layers={list(layers)}"]), 76)
-    actor = Actor(76, layers, 2)
-    observation = np.random.default_rng(1).uniform(0.0, 1.0, (32, 76)).astype(np.float32)
-    for weights in (agent.actor_weights(), random_weights(actor, scale=0.1)):
-        agent.load_actor(weights)
-        actor.load(agent.actor_weights())
-        expected, _ = agent.actor(observation)
-        assert np.abs(expected.numpy()).max() > 1e-4
-        np.testing.assert_allclose(actor(observation), expected.numpy(), atol=1e-5)
+    from robo.learning import agents
+    from robo.learning.export import export_policy
+
+    settings = config.load(sets=[*sets, "agent.batch_size=4"])
+    agent = agents.build(settings, 24)
+    actor = actors.build(settings.agent, 24)
+    actor.load(random_weights(actor))
+    export_policy(agent, tmp_path / "policy", {}, actor.weights)
+    policy = tf.saved_model.load(str(tmp_path / "policy"))
+    random = np.random.default_rng(1)
+    for _ in range(2):
+        actor.begin()
+        state = policy.get_initial_state(5)
+        for step in range(4):
+            observation = random.uniform(0.0, 1.0, (5, 24)).astype(np.float32)
+            seen = tf.constant(observation)
+            now = time_step.transition(seen, tf.zeros(5)) if step else time_step.restart(seen, batch_size=5)
+            expected, state, _ = policy.action(now, state)
+            assert np.abs(expected.numpy()).max() > 1e-3
+            np.testing.assert_allclose(actor(observation), expected.numpy(), atol=1e-5)
+
+
+def test_a_recurrent_actor_remembers_until_an_episode_begins() -> None:
+    actor = RecurrentActor(5, (8,), 6, (4,))
+    actor.load(random_weights(actor))
+    observation = np.ones((1, 5), np.float32)
+    first, second = actor(observation), actor(observation)
+    assert not np.array_equal(first, second)
+    actor.begin()
+    np.testing.assert_array_equal(actor(observation), first)
+
+
+def test_a_gaussian_actor_draws_what_its_parameters_say() -> None:
+    actor = GaussianActor(3, ())
+    mean, log_stddev = np.array([0.3, -0.5], np.float32), np.array([-1.0, -2.0], np.float32)
+    actor.load(np.concatenate([np.zeros(12, np.float32), mean, log_stddev]))
+    observation = np.ones((20_000, 3), np.float32)
+    np.testing.assert_allclose(actor(observation[:1])[0], np.tanh(mean), atol=1e-6)
+    for spread in (1.0, 0.5):
+        drawn = np.arctanh(actor.sample(observation, np.random.default_rng(0), spread).astype(np.float64))
+        np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.01)
+        np.testing.assert_allclose(drawn.std(axis=0), spread * np.exp(log_stddev), rtol=0.02)
 
 
 def test_actions_have_their_shape_type_and_range() -> None:
-    actor = Actor(5, (8,), 2)
+    actor = FeedForwardActor(5, (8,))
     actor.load(random_weights(actor, scale=100.0))
     observation = np.ones((4, 5), np.float32)
     action = actor(observation)
@@ -43,7 +89,7 @@ def test_actions_have_their_shape_type_and_range() -> None:
 
 
 def test_it_keeps_its_own_copy_of_the_weights() -> None:
-    actor = Actor(5, (8,), 2)
+    actor = FeedForwardActor(5, (8,))
     given = random_weights(actor)
     actor.load(given)
     kept = given.copy()
@@ -54,7 +100,7 @@ def test_it_keeps_its_own_copy_of_the_weights() -> None:
 
 
 def test_without_weights_there_is_no_action() -> None:
-    actor = Actor(5, (8,), 2)
+    actor = FeedForwardActor(5, (8,))
     assert not actor.loaded
     with pytest.raises(RuntimeError, match="no weights yet"):
         actor(np.zeros((1, 5), np.float32))

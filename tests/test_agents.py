@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 
 from robo import config
+from robo.driving import actor as actors
+from robo.driving.sequences import Sequences
 from robo.driving.transitions import Transitions
-from robo.errors import UserError
 from robo.learning import agents
 
 OBSERVATION_SIZE = 6
-SMALL = ("agent.actor_layers=[32, 32]", "agent.critic_layers=[32, 32]")
+LAYERS = ("agent.actor_layers=[32, 32]", "agent.critic_layers=[32, 32]")
+MEMORY = ("agent.input_layers=[16]", "agent.lstm=16", "agent.output_layers=[16]")
+STEPS = ("agent.sequence_length=5", "agent.burn_in=2")
 
 
-def build(*sets: str) -> agents.Agent:
-    return agents.build(config.load(sets=[*SMALL, *sets]), OBSERVATION_SIZE)
+def build(*sets: str, kind: str = "ddpg") -> agents.Agent:
+    sizes = (*MEMORY, *STEPS) if kind == "rdpg" else LAYERS
+    return agents.build(config.load(sets=[f"agent.type={kind}", *sizes, *sets]), OBSERVATION_SIZE)
+
+
+def train(agent: agents.Agent, given: Transitions | Sequences, *more: np.ndarray) -> dict[str, np.ndarray]:
+    """A single train step."""
+    losses = agent.train(tuple(array[np.newaxis] for array in given), *(array[np.newaxis] for array in more))
+    return {name: loss.numpy() for name, loss in losses.items()}
+
+
+def sequences(count: int = 8, seed: int = 0) -> Sequences:
+    """Of 2 steps of burn-in and 5 that count, but the last two."""
+    random = np.random.default_rng(seed)
+    weight = np.ones((count, 7), np.float32)
+    weight[:, :2] = weight[:, 5:] = 0.0
+
+    def uniform(*size: int) -> np.ndarray:
+        return random.uniform(-1.0, 1.0, (count, *size)).astype(np.float32)
+
+    return Sequences(
+        uniform(8, OBSERVATION_SIZE), uniform(7, 2), uniform(7), np.ones((count, 7), np.float32), weight
+    )
 
 
 def batch(count: int = 32, batches: int | None = None, discount: float = 1.0, seed: int = 0) -> Transitions:
@@ -36,7 +59,7 @@ def batch(count: int = 32, batches: int | None = None, discount: float = 1.0, se
 
 
 def variables(agent: agents.Agent) -> dict[str, list[np.ndarray]]:
-    networks = {"actor": agent.actor, "target_actor": agent.target_actor, **agent.critics}
+    networks = {"actor": agent.actor, **agent.networks}
     return {name: [v.numpy() for v in network.variables] for name, network in networks.items()}
 
 
@@ -45,12 +68,12 @@ def squared_error(agent: agents.Agent, given: Transitions, gamma: float) -> floa
 
     Q' is the least of the targets' values.
     """
-    next_action, _ = agent.target_actor(given.next_observation)
+    next_action, _ = agent.networks["target_actor"](given.next_observation)
 
     def value(critic: str, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
-        return agent.critics[critic]((observation, action))[0].numpy()
+        return agent.networks[critic]((observation, action))[0].numpy()
 
-    learning = [name for name in agent.critics if not name.startswith("target")]
+    learning = [name for name in agent.networks if name.startswith("critic")]
     after = [value(f"target_{name}", given.next_observation, next_action) for name in learning]
     target = given.reward + gamma * given.discount * np.min(after, axis=0)
     return sum(
@@ -59,16 +82,24 @@ def squared_error(agent: agents.Agent, given: Transitions, gamma: float) -> floa
 
 
 TYPES = pytest.mark.parametrize("kind", ["ddpg", "td3"])
+ALL = pytest.mark.parametrize("kind", ["ddpg", "td3", "sac", "rdpg"])
 
 
-@TYPES
+def rows(kind: str, seed: int = 0) -> Transitions | Sequences:
+    return sequences(seed=seed) if kind == "rdpg" else batch(seed=seed)
+
+
+@ALL
 def test_a_train_step_changes_every_network(kind: str) -> None:
-    agent = build(f"agent.type={kind}")
+    agent = build(kind=kind)
     before = variables(agent)
-    np.testing.assert_array_equal(before["actor"][0], before["target_actor"][0])
-    losses = agent.train(batch())
+    for name in before:
+        if name.startswith("target"):
+            np.testing.assert_array_equal(before[name][0], before[name.removeprefix("target_")][0])
+    losses = train(agent, rows(kind))
     assert agent.step == 1
-    assert all(np.isfinite(float(losses[name])) for name in ("actor_loss", "critic_loss"))
+    assert set(losses) >= {"actor_loss", "critic_loss"}
+    assert all(np.isfinite(loss) for loss in losses.values())
     for name, values in variables(agent).items():
         assert not np.array_equal(values[0], before[name][0]), name
     moved = variables(agent)
@@ -79,7 +110,7 @@ def test_a_train_step_changes_every_network(kind: str) -> None:
 def test_the_critic_comes_to_fit_a_fixed_batch() -> None:
     agent = build("agent.critic_learning_rate=0.003")
     given = batch(discount=0.0)
-    losses = [float(agent.train(given)["critic_loss"]) for _ in range(200)]
+    losses = [train(agent, given)["critic_loss"] for _ in range(200)]
     assert losses[-1] < 0.1 * losses[0]
 
 
@@ -87,7 +118,7 @@ def test_several_batches_in_a_call_are_as_many_steps() -> None:
     together, apart = build(), build()
     batches = batch(batches=5)
     losses = together.train(batches)
-    each = [apart.train(Transitions(*(array[k] for array in batches))) for k in range(5)]
+    each = [train(apart, Transitions(*(array[k] for array in batches))) for k in range(5)]
     assert together.step == apart.step == 5
     for name, loss in losses.items():
         assert float(loss) == pytest.approx(np.mean([float(one[name]) for one in each]), abs=1e-6)
@@ -102,21 +133,21 @@ def test_termination_stops_bootstrapping_and_truncation_does_not(gamma: float, k
     losses = {}
     for discount in (0.0, 1.0):
         quick = ("agent.critic_learning_rate=0.01", "agent.target_update=0.1")
-        agent = build(
-            f"agent.type={kind}", "agent.target_noise_stddev=0.0", f"agent.discount={gamma}", *quick
-        )
+        still = ["agent.target_noise_stddev=0.0"] if kind == "td3" else []
+        agent = build(f"agent.discount={gamma}", *quick, *still, kind=kind)
         paid = batch(batches=100)
         paid.reward[:] = 1.0
         agent.train(paid)  # so that the target critic says something
         given = batch(seed=1, discount=discount)
         expected = squared_error(agent, given, gamma)
-        losses[discount] = float(agent.train(given)["critic_loss"])
+        losses[discount] = train(agent, given)["critic_loss"]
         assert losses[discount] == pytest.approx(expected, rel=1e-4)
     assert losses[0.0] != pytest.approx(losses[1.0], rel=0.01)
 
 
-def test_preparing_changes_nothing() -> None:
-    agent = build()
+@ALL
+def test_preparing_changes_nothing(kind: str) -> None:
+    agent = build(kind=kind)
     before = variables(agent)
     agent.prepare(32)
     assert agent.step == 0
@@ -145,31 +176,26 @@ def test_a_loss_that_is_not_finite_is_told() -> None:
     given = batch()
     given.reward[3] = np.nan
     with pytest.raises(agents.LossNotFiniteError):
-        agent.train(given)
-
-
-def test_an_unknown_type_is_named() -> None:
-    settings = config.load()
-    unknown = msgspec.structs.replace(settings, agent=msgspec.structs.replace(settings.agent, type="dddpg"))
-    with pytest.raises(UserError, match=r"agent\.type: 'dddpg' is not known; use one of: ddpg"):
-        agents.build(unknown, OBSERVATION_SIZE)
+        train(agent, given)
 
 
 def test_td3_learns_with_its_actor_every_few_steps() -> None:
-    agent = build("agent.type=td3", "agent.actor_update_period=3")
+    agent = build("agent.actor_update_period=3", kind="td3")
     changes = []
     for _ in range(7):
         before = agent.actor_weights()
-        agent.train(batch())
+        train(agent, batch())
         changes.append(not np.array_equal(before, agent.actor_weights()))
     assert changes == [True, False, False, True, False, False, True]
 
 
-@TYPES
+@pytest.mark.parametrize("kind", ["ddpg", "td3", "sac"])
 def test_it_finds_the_best_action_of_a_toy(kind: str) -> None:
     """Reward -(a - f(o))^2, nothing after it: the actor comes to f, within a few hundred steps."""
     rates = ("agent.actor_learning_rate=0.001", "agent.critic_learning_rate=0.003")
-    agent = build(f"agent.type={kind}", *rates)
+    cool = ["agent.temperature=0.01", "agent.target_entropy=-6"] if kind == "sac" else []
+    agent = build(*rates, *cool, kind=kind)
+    actor = actors.build(agent.settings, OBSERVATION_SIZE)
     random = np.random.default_rng(0)
     observation = random.uniform(-1.0, 1.0, (60, 128, OBSERVATION_SIZE)).astype(np.float32)
     action = random.uniform(-1.0, 1.0, (60, 128, 2)).astype(np.float32)
@@ -178,8 +204,8 @@ def test_it_finds_the_best_action_of_a_toy(kind: str) -> None:
     given = Transitions(observation, action, reward, np.zeros_like(reward), observation)
 
     def distance() -> float:
-        chosen, _ = agent.actor(observation[0])
-        return float(np.sqrt(np.mean((chosen.numpy() - best[0]) ** 2)))
+        actor.load(agent.actor_weights())
+        return float(np.sqrt(np.mean((actor(observation[0]) - best[0]) ** 2)))
 
     at_first = distance()
     for _ in range(10):
@@ -187,3 +213,93 @@ def test_it_finds_the_best_action_of_a_toy(kind: str) -> None:
     assert agent.step == 600
     assert at_first > 0.3
     assert distance() < 0.1
+
+
+def test_sac_learns_its_temperature_towards_its_entropy() -> None:
+    for target, warmer in ((2.0, True), (-8.0, False)):
+        agent = build(f"agent.target_entropy={target}", kind="sac")
+        before = float(agent.checkpoint.log_temperature)
+        for _ in range(20):
+            train(agent, batch())
+        assert (float(agent.checkpoint.log_temperature) > before) == warmer
+
+
+def test_rdpg_learns_only_from_the_steps_that_count() -> None:
+    """What happens at a step of weight 0, after those that count, changes nothing; before them it does."""
+
+    def after(given: Sequences) -> np.ndarray:
+        agent = build(kind="rdpg")
+        train(agent, given)
+        return agent.actor_weights()
+
+    given = sequences()
+    plain = after(given)
+    late = sequences()
+    late.observation[:, 6:] += 1.0
+    for array in (late.action, late.reward, late.discount):
+        array[:, 5:] += 1.0
+    np.testing.assert_array_equal(after(late), plain)
+    early = sequences()
+    early.observation[:, 0] += 1.0
+    assert not np.array_equal(after(early), plain)
+    early = sequences()
+    early.reward[:, :2] += 1.0
+    np.testing.assert_array_equal(after(early), plain)
+
+
+def test_rdpg_learns_what_only_a_memory_can() -> None:
+    """The best action is what the first of seven observations said."""
+    agent = build("agent.actor_learning_rate=0.003", "agent.critic_learning_rate=0.003", kind="rdpg")
+    random = np.random.default_rng(0)
+    shape = (150, 64)
+    observation = np.zeros((*shape, 8, OBSERVATION_SIZE), np.float32)
+    observation[:, :, 0, :2] = random.choice([-1.0, 1.0], (*shape, 2))
+    action = random.uniform(-1.0, 1.0, (*shape, 7, 2)).astype(np.float32)
+    best = 0.6 * observation[:, :, :1, :2]
+    reward = -np.sum((action - best) ** 2, axis=-1)
+    weight = np.ones((*shape, 7), np.float32)
+    given = Sequences(observation, action, reward, np.zeros_like(reward), weight)
+    for _ in range(4):
+        agent.train(given)
+    actor = actors.build(agent.settings, OBSERVATION_SIZE)
+    actor.load(agent.actor_weights())
+    for step in range(7):
+        chosen = actor(observation[0, :, step])
+    assert float(np.sqrt(np.mean((chosen - best[0, :, 0]) ** 2))) < 0.3
+
+
+@ALL
+def test_prioritised_rows_count_by_their_weights_and_tell_their_errors(kind: str) -> None:
+    agent = build("replay.priority=0.6", kind=kind)
+    given = rows(kind)
+    count = len(given.reward)
+    told = train(agent, given, np.ones(count, np.float32))["td_errors"]
+    assert told.shape == (1, count)
+    assert (told > 0.0).all()
+    if kind != "sac":  # which draws random numbers
+        plain, same = build(kind=kind), build("replay.priority=0.6", kind=kind)
+        train(plain, given)
+        train(same, given, np.ones(count, np.float32))
+        np.testing.assert_allclose(plain.actor_weights(), same.actor_weights(), atol=1e-6)
+    nothing = build("replay.priority=0.6", kind=kind)
+    before = nothing.networks["critic"].variables[0].numpy()
+    train(nothing, given, np.zeros(count, np.float32))
+    np.testing.assert_allclose(nothing.networks["critic"].variables[0].numpy(), before, atol=1e-6)
+
+
+@ALL
+def test_going_back_undoes_train_steps(kind: str) -> None:
+    agent, other = build(kind=kind), build(kind=kind)
+    for one in (agent, other):
+        train(one, rows(kind))
+    snapshot = agent.snapshot()
+    train(agent, rows(kind, seed=2))
+    agent.go_back(snapshot)
+    assert agent.step == 1
+    for name, values in variables(agent).items():
+        for one, same in zip(values, variables(other)[name], strict=True):
+            np.testing.assert_array_equal(one, same, err_msg=name)
+    if kind != "sac":  # which draws random numbers
+        for one in (agent, other):
+            train(one, rows(kind, seed=3))
+        np.testing.assert_allclose(agent.actor_weights(), other.actor_weights(), atol=1e-6)

@@ -65,12 +65,7 @@ def build(*sets: str, observation_size: int = 8) -> agents.Agent:
 
 def everything(agent: agents.Agent) -> list[np.ndarray]:
     """All that training goes on from: networks, targets, optimisers, step."""
-    saved = agent.checkpoint
-    tracked = (saved.actor, saved.target_actor, saved.critic, saved.target_critic)
-    optimizers = (saved.actor_optimizer, saved.critic_optimizer)
-    found = [v for network in tracked for v in network.variables]
-    found += [v for optimizer in optimizers for v in optimizer.variables]
-    return [v.numpy() for v in (*found, agent.step_variable)]
+    return agent.snapshot()
 
 
 def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
@@ -81,7 +76,7 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     checkpoints.save(agent.step, agent, kept, COUNTERS)
 
     resumed, refilled = build("seed=77"), replay(8, seed=77)
-    resumed.train(kept.sample(32))  # also what has trained already is put back
+    resumed.train(kept.sample(32, batches=1))  # also what has trained already is put back
     kept.load(tmp_path / "checkpoints" / "step-000000020" / "replay.npz")
     assert checkpoints.restore(resumed, refilled) == COUNTERS
     assert resumed.step == agent.step == 20

@@ -34,7 +34,7 @@ def test_base_alone_is_a_whole_config() -> None:
     assert (ROOT / loaded.track).exists()
 
 
-@pytest.mark.parametrize("name", ["ddpg", "td3", "debug_policy"])
+@pytest.mark.parametrize("name", ["ddpg", "td3", "sac", "rdpg", "rdpg_large", "debug_policy"])
 def test_the_configs_that_come_along_load(name: str) -> None:
     assert config.load([ROOT / "configs" / f"{name}.yml"])
 
@@ -44,7 +44,31 @@ def test_every_key_of_base_says_what_it_is_in_the_right_type() -> None:
     tree = yaml.safe_load(config.BASE.read_text(encoding="utf-8"))
     assert tree["track"] == ""  # stands for the embedded simulator's own
     tree["track"] = config.EMBEDDED_TRACK
-    assert msgspec.to_builtins(msgspec.convert(tree, Config)) == msgspec.to_builtins(config.load())
+    for kind, options in tree.pop("agents").items():
+        tree["agent"] = {"type": kind, **options}
+        loaded = config.load(sets=[f"agent.type={kind}"])
+        assert msgspec.to_builtins(msgspec.convert(tree, Config)) == msgspec.to_builtins(loaded)
+
+
+def test_an_option_that_the_agent_does_not_have_is_named(tmp_path: Path) -> None:
+    said = complaint("agent.type=sac", "agent.noise_damping=0.5")
+    assert said.startswith("agent.noise_damping: sac has no such option, ddpg and td3 and rdpg have")
+    path = write(tmp_path, "agent: {type: ddpg, lstm: 3}\n")
+    assert complaint(paths=(path,)).startswith("agent.lstm: ddpg has no such option, rdpg has")
+    assert config.load([path], ["agent.type=rdpg"]).agent.lstm == 3
+
+
+def test_an_unknown_agent_is_named() -> None:
+    assert complaint("agent.type=dqn") == "agent.type: 'dqn' is not known; use one of: ddpg, td3, sac, rdpg"
+
+
+def test_all_differences_between_two_configs_are_named() -> None:
+    one = config.load()
+    other = config.load(sets=["agent.type=rdpg", "observation.history=1"])
+    said = config.difference(one, other)
+    for part in ("observation.history is 1, was 3", "agent.type is 'rdpg', was 'ddpg'", "agent.lstm is 64"):
+        assert part in said
+    assert config.difference(one, one) is None
 
 
 def test_later_layers_win(tmp_path: Path) -> None:

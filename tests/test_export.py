@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robo import config
-from robo.driving.actor import Actor
+from robo.driving.actor import FeedForwardActor
 from robo.errors import UserError
 from robo.learning import agents
 from robo.learning.export import DETAILS, export_policy, load_policy
@@ -24,11 +24,13 @@ def agent() -> agents.Agent:
 
 
 def weights(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0.0, 0.3, Actor(SIZE, LAYERS, 2).size).astype(np.float32)
+    return (
+        np.random.default_rng(seed).normal(0.0, 0.3, FeedForwardActor(SIZE, LAYERS).size).astype(np.float32)
+    )
 
 
 def actions(flat: np.ndarray, observation: np.ndarray) -> np.ndarray:
-    actor = Actor(SIZE, LAYERS, 2)
+    actor = FeedForwardActor(SIZE, LAYERS)
     actor.load(flat)
     return actor(observation)
 

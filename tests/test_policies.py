@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from robo import config
-from robo.driving.actor import Actor
+from robo.driving import policies
+from robo.driving.actor import Actor, FeedForwardActor, GaussianActor
 from robo.driving.debug_policy import follow_colors
 from robo.driving.policies import Exploring, FollowColors, Greedy, to_action, to_command
 
@@ -18,7 +19,7 @@ ACTION = config.load().action
 
 def actor(scale: float | None = 0.0) -> Actor:
     """Weights times ``scale``; None: none loaded."""
-    network = Actor(SIZE, (4,), 2)
+    network = FeedForwardActor(SIZE, (4,))
     if scale is not None:
         random = np.random.default_rng(1)
         network.load((scale * random.standard_normal(network.size)).astype(np.float32))
@@ -140,3 +141,33 @@ def test_the_hand_written_policy_drives_through_the_same_actions() -> None:
     action = FollowColors(ACTION).act(VECTOR, picture)
     assert to_command(ACTION, action) == pytest.approx(follow_colors(picture), abs=1e-6)
     assert follow_colors(picture) == pytest.approx((0.04, 0.3))
+
+
+@pytest.mark.parametrize("curve", [1.0, 2.0])
+def test_throttle_follows_its_curve_there_and_back(curve: float) -> None:
+    settings = config.load(
+        sets=["action.throttle_min=0", "action.throttle_max=1", f"action.throttle_curve={curve}"]
+    ).action
+    throttle, _ = to_command(settings, np.array([0.0, 0.0], np.float32))
+    assert throttle == pytest.approx(0.5**curve)
+    np.testing.assert_allclose(to_action(settings, throttle, 0.0), [0.0, 0.0], atol=1e-6)
+
+
+def test_cars_explore_from_carefully_to_boldly() -> None:
+    assert [policies.boldness(index, 5) for index in range(5)] == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert policies.boldness(0, 1) == 0.0
+    agent = config.load(sets=["agent.noise_stddev=0.05", "agent.noise_spread=3.0"]).agent
+    sizes = []
+    for boldness in (-1.0, 0.0, 1.0):
+        policy = policies.exploring(agent, actor(), boldness, np.random.default_rng(0))
+        sizes.append(actions(policy, 5000).std())
+    np.testing.assert_allclose(np.divide(sizes[1:], sizes[:-1]), 3.0, rtol=0.05)
+
+
+def test_an_entropy_agents_cars_draw_from_its_actor() -> None:
+    agent = config.load(sets=["agent.type=sac", "agent.noise_spread=2.0"]).agent
+    network = GaussianActor(SIZE, (4,))
+    policy = policies.exploring(agent, network, 0.0, np.random.default_rng(0))
+    assert np.abs(actions(policy, 1000)).max() > 0.9  # without weights: uniform
+    network.load(np.zeros(network.size, np.float32))
+    np.testing.assert_allclose(np.arctanh(actions(policy, 5000)).std(axis=0), 1.0, rtol=0.05)

@@ -119,7 +119,7 @@ class Agent(ABC):
             "agent.type": self.settings.type,
             "observation size": self._observation.shape[0],
             "action size": self._action.shape[0],
-            **{f"agent.{name}": settings[name] for name in self.shape_settings},
+            **{f"agent.{name}": _as_json(settings[name]) for name in self.shape_settings},
         }
 
     def train(self, batches: tuple[Array, ...], weights: Array | None = None) -> dict[str, tf.Tensor]:
@@ -252,6 +252,10 @@ def as_transition(
     before = time_step.TimeStep(middle, tf.zeros_like(reward), tf.ones_like(discount), observation)
     after = time_step.TimeStep(middle, reward, discount, next_observation)
     return trajectory.Transition(before, policy_step.PolicyStep(action, (), ()), after)
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def adam(learning_rate: float, variables: Sequence[tf.Variable]) -> tf.keras.optimizers.legacy.Adam:

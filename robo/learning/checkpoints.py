@@ -82,12 +82,13 @@ class Checkpoints:
             return None
         manifest = _manifest(folder)
         assert manifest is not None
-        for name, now in agent.shapes.items():
-            was = manifest["shapes"].get(name)
-            if was != now:
-                raise UserError(
-                    f"{folder}: {name} is {was} there and {now} here; use the run's own config or another run"
-                )
+        now, was = agent.shapes, manifest["shapes"]
+        names = [name for name in dict.fromkeys([*now, *was]) if was.get(name) != now.get(name)]
+        if names:
+            differences = ", ".join(
+                f"{name} is {was.get(name)} there and {now.get(name)} here" for name in names
+            )
+            raise UserError(f"{folder}: {differences}; use the run's own config or another run")
         agent.restore(folder / "agent")
         replay.load(folder / "replay.npz")
         return manifest["counters"]

@@ -92,7 +92,7 @@ class RecurrentCritic(network.Network):
     action than the one that was taken is still that of the same history.
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         inputs: tuple[tensor_spec.TensorSpec, tensor_spec.BoundedTensorSpec],
         input_layers: Sequence[int],
