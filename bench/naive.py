@@ -41,6 +41,7 @@ from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
 from robo.protocol.lines import LineDecoder
 from robo.protocol.spectator import decode
 from robo.simulation.track import Track
+from robo.simulation.tracks import Tracks
 
 HOST = "127.0.0.1"
 NOISE = 0.2
@@ -105,8 +106,8 @@ class Brain:
         self._lock = threading.Lock()
         self._random = np.random.default_rng(0)
         self.states: dict[str, CarState] = {}
-        track = Track.load(config.ROOT / settings.track)
-        self._drivers = [Driver(f"naive{car}", settings, track, evaluation=False) for car in range(cars)]
+        tracks = Tracks(Track.load(config.ROOT / settings.track))
+        self._drivers = [Driver(f"naive{car}", settings, tracks, evaluation=False) for car in range(cars)]
         self.train_steps = 0
 
     def decide(self, car: int, png: bytes) -> Command:

@@ -18,9 +18,11 @@ from processes.table import Car
 from processes.trace import Stage, Trace
 from robo import log
 from robo.config import Config
-from robo.protocol.car import NO_OP, FrameDecoder, command_line, is_raw, login_line
+from robo.driving import starts
+from robo.protocol.car import NO_OP, FrameDecoder, command_line, is_raw, login_line, restart_line
 
-COMMAND = struct.Struct("<fff")  # throttle 0..1, turn -1..1, brake 0..1
+COMMAND = struct.Struct("<fff")
+"""Throttle 0..1, turn -1..1, brake 0..1; a start (``robo.driving.starts``) follows."""
 FRAME_SECONDS = 1.0 / 60.0
 """How long a realtime simulator's frame may wait for its command before the next one would be missed."""
 LOCKSTEP_PATIENCE_SECONDS = 1.0
@@ -133,8 +135,9 @@ class CarConnection:
         if command[0] == self._number:
             self.answer_by = None
         self._commanded_at = now
-        throttle, turn, brake = COMMAND.unpack(command[1])
-        self._send(command_line(throttle, turn, brake or None))
+        throttle, turn, brake = COMMAND.unpack_from(command[1])
+        start = starts.unpack(command[1][COMMAND.size :])
+        self._send((restart_line(start) if start else b"") + command_line(throttle, turn, brake or None))
         self._trace.note(Stage.COMMANDED, self.car.index, command[0])
 
     def give_up_waiting(self, now: float) -> None:

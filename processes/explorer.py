@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import time
-from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
@@ -21,29 +20,33 @@ from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, LapRecord, Lost, Telemetry
 from robo.config import Config
-from robo.driving import actor
+from robo.driving import actor, starts
 from robo.driving.driver import Driver, EpisodeResult, Seen, Transition
 from robo.driving.experience import Episode, pack
 from robo.driving.laps import Lap
 from robo.driving.policies import FollowColors, Greedy, Policy, boldness, exploring, to_command
+from robo.driving.starts import Anywhere, InTurn, Starts
 from robo.driving.state import CarState, unpack
 from robo.driving.transitions import ACTION_SIZE, observation_size
-from robo.simulation.track import Track
+from robo.protocol.car import Restart
+from robo.simulation.tracks import Tracks
 
 STATE_SECONDS = 0.03
 """How long an observation waits for the car state of its moment, which comes by another way."""
 TELEMETRY_SECONDS = 0.25
 PUT_SECONDS = 0.5
 REST = COMMAND.pack(0.0, 0.0, 0.0)
+STAY = starts.pack(None)
 
 
 class DrivenCar:
     """One car of this process: its driver, its policy, and its figures."""
 
-    def __init__(self, car: Car, config: Config, track: Track | None) -> None:
+    def __init__(self, car: Car, config: Config, tracks: Tracks) -> None:
         self.car = car
         self.evaluates = car.role == "evaluator"
-        self.driver = Driver(car.name, config, track, evaluation=self.evaluates)
+        where = _starts(car, config, tracks)
+        self.driver = Driver(car.name, config, tracks, evaluation=self.evaluates, starts=where)
         self.actor = actor.build(config.agent, observation_size(config.observation))
         self.weights_version = 0
         self.policy = self._policy(config)
@@ -104,11 +107,11 @@ class EvaluationWeights:
 class Explorer:
     """The loop's state: the cars, the channels, and the experience on its way."""
 
-    def __init__(self, context: Context, track: Track | None) -> None:
+    def __init__(self, context: Context, tracks: Tracks) -> None:
         self._context = context
         self._config = context.config
         mine = [car for car in context.run.cars if car.driver == context.name]
-        self._cars = {car.index: DrivenCar(car, context.config, track) for car in mine}
+        self._cars = {car.index: DrivenCar(car, context.config, tracks) for car in mine}
         self._observations: Ring = context.channels[f"observations:{context.name}"]
         self._states: Latest = context.channels[f"states:{context.name}"]
         self._commands: Latest = context.channels[f"commands{mine[0].group}"]
@@ -170,7 +173,7 @@ class Explorer:
         if gap:
             self._close(car, car.driver.interrupt())
         if not self._can_drive(car):
-            self._commands.put(car.car.index, car.number, REST)
+            self._rest(car, None)
             return
         observation = np.frombuffer(picture.payload, np.float32).reshape(8, 3)
         if state is None or car.driver.seen(state):
@@ -180,11 +183,15 @@ class Explorer:
         else:
             seen = car.driver.observe(observation, state)
             self._close(car, seen.episode)  # first: its result goes with the weights that drove it
-            car.action = self._act(car, seen.vector, observation, begins=seen.begins)
-            car.driver.act(car.action)
-            self._command(car)
+            if seen.vector is None:
+                self._rest(car, seen.restart)
+            else:
+                car.action = self._act(car, seen.vector, observation, begins=seen.begins)
+                car.driver.act(car.action)
+                self._command(car)
             self._keep(car, seen)
             return
+        self._command(car)
         self._command(car)
 
     def _can_drive(self, car: DrivenCar) -> bool:
@@ -202,9 +209,13 @@ class Explorer:
             car.take(*self._evaluation.next())
         return car.policy.act(vector, observation)
 
+    def _rest(self, car: DrivenCar, restart: Restart | None) -> None:
+        """Have the car stand still, and be put elsewhere if it is to."""
+        self._commands.put(car.car.index, car.number, REST + starts.pack(restart))
+
     def _command(self, car: DrivenCar) -> None:
         throttle, turn = to_command(self._config.action, car.action)
-        self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0))
+        self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0) + STAY)
         self._context.trace.note(Stage.DECIDED, car.car.index, car.number)
         car.figures = replace(car.figures, decisions=car.figures.decisions + 1, throttle=throttle, turn=turn)
 
@@ -283,12 +294,26 @@ class Explorer:
 
 def main(context: Context) -> None:
     """Drive, for ever."""
-    path = context.config.track
-    explorer = Explorer(context, Track.load(Path(path)) if path else None)
+    tracks = Tracks.of(context.config)
+    tracks.make(tracks.evaluation if context.name == "evaluator" else tracks.training)
+    explorer = Explorer(context, tracks)
     context.ready()
     while not context.stopping:
         explorer.turn()
     explorer.finish()
+
+
+def _starts(car: Car, config: Config, tracks: Tracks) -> Starts | None:
+    """Where the car's episodes begin; None: where it is."""
+    if car.role == "evaluator":
+        if not tracks.evaluation:
+            return None
+        turn = (car.index - config.cars.explorers) * len(tracks.evaluation) // config.cars.evaluators
+        return InTurn(tracks.evaluation, lambda track: tracks[track].length, turn)
+    if not config.restarts:
+        return None
+    random = np.random.default_rng([config.seed, car.index, 1])
+    return Anywhere(config.start, tracks.training or range(1), random)
 
 
 def _fresh(driver: Driver, state: CarState | None) -> bool:

@@ -212,7 +212,7 @@ class Learner:
 
     def _take_point(self, point: Point, weights_age_s: float | None) -> None:
         """Note what an evaluation came to, and keep its policy if it is the best."""
-        values = figures(point.complete_results, restarted=False)
+        values = figures(point.complete_results, restarted=self._config.tracks.training > 0)
         age = {} if weights_age_s is None else {"weights_age_s": weights_age_s}
         self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values | age)
         details = {

@@ -12,8 +12,9 @@ from robo.protocol.spectator import RaceParameters
 from robo.simulation.race import Race
 from robo.simulation.records import prepare_results
 from robo.simulation.server import Server
-from robo.simulation.track import Track
+from robo.simulation.tracks import Tracks
 from robo.simulation.world import World
+from robo.simulation.worlds import Worlds
 
 
 def main(context: Context) -> None:
@@ -37,29 +38,36 @@ def open_server(config: Config) -> Server:
     that can't be written.
     """
     settings = config.simulator
-    track = Track.load(Path(config.track))
-    world = World(
-        track,
-        settings.segments,
-        settings.segments_between_cars,
-        config.seed,
-        ghosts=settings.ghosts,
-        antialias=settings.antialias,
-        randomisation=config.randomisation,
-    )
+    tracks = Tracks.of(config)
+
+    def world(number: int) -> World:
+        return World(
+            tracks[number],
+            settings.segments,
+            settings.segments_between_cars,
+            config.seed,
+            ghosts=settings.ghosts,
+            antialias=settings.antialias,
+            randomisation=config.randomisation,
+        )
+
+    track = tracks[0]
     parameters = race_parameters(settings, track.name)
     racing = settings.mode == "race"
     results_file = Path(settings.race.results_file) if racing and settings.race.results_file else None
     if results_file:
         prepare_results(results_file)
+    place = Worlds(tracks, world) if config.restarts else world(0)
+    if isinstance(place, Worlds):
+        place.prepare()
     return Server(
-        world,
+        place,
         (settings.bind, settings.car_port),
         (settings.bind, settings.spectator_port),
         settings.clock,
         settings.answer_limit_s,
         parameters=parameters,
-        session=Race(parameters, track.length, world.laps) if racing else None,
+        session=Race(parameters, track.length, place.laps) if racing else None,
         race_log=Path(settings.race_log) if settings.race_log else None,
         results_file=results_file,
     )

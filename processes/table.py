@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 from robo.config import Config
 from robo.driving import actor
+from robo.driving.starts import START_BYTES
 from robo.driving.state import STATE_BYTES
 from robo.driving.transitions import COLOR_MASS_SIZE, observation_size
 
 FRAME_BYTES = 65535
 """The largest picture that the wire's two length bytes can announce."""
 RING_SLOTS = 64
-COMMAND_BYTES = 12
+COMMAND_BYTES = 12 + START_BYTES
 
 Role = Literal["explorer", "evaluator"]
 
@@ -132,7 +133,7 @@ def channels(config: Config) -> list[Channel]:
             (reader,),
             len(fleet),
             COMMAND_BYTES,
-            "float32 [3]: throttle, turn, brake; a slot a car",
+            "float32 [3]: throttle, turn, brake; a start; a slot a car",
             hertz,
         )
         rows += [frames, commands]

@@ -101,6 +101,25 @@ class Randomisation(Settings):
     latency: tuple[Delay, Delay] | None = None
 
 
+class Tracks(Settings):
+    """Random tracks of the embedded simulator."""
+
+    training: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+    evaluation: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    seed: Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+    min_radius: Positive
+    length: Positive | None
+
+
+class Start(Settings):
+    """Where an exploring car's episode begins in the embedded simulator."""
+
+    anywhere: bool
+    lateral: Annotated[float, msgspec.Meta(ge=0, le=0.3)]
+    heading: Annotated[float, msgspec.Meta(ge=0, le=1.5)]
+    speed: Annotated[float, msgspec.Meta(ge=0, le=4)]
+
+
 class Redis(Settings):
     """Where the car-state cache is."""
 
@@ -153,6 +172,7 @@ class Episode(Settings):
     max_seconds: Positive
     stuck_seconds: Positive
     stuck_metres: Positive
+    end_on_crash: bool
 
 
 class Evaluation(Settings):
@@ -284,6 +304,8 @@ class Config(Settings):
     driver: Literal["agent", "debug"]
     simulator: Simulator
     randomisation: Randomisation
+    tracks: Tracks
+    start: Start
     redis: Redis
     cars: Cars
     observation: Observation
@@ -297,8 +319,13 @@ class Config(Settings):
     limits: Limits
     supervision: Supervision
 
+    @property
+    def restarts(self) -> bool:
+        """Whether exploring cars are put somewhere else when an episode has ended."""
+        return self.start.anywhere or self.tracks.training > 0
 
-LEARNED_UNDER = ("track", "driver", "observation", "action", "reward", "agent")
+
+LEARNED_UNDER = ("track", "tracks", "start", "driver", "observation", "action", "reward", "agent")
 """The parts of a config that a run's weights and replay depend on: a resumed run must have the same."""
 
 
@@ -485,6 +512,13 @@ def _check(config: Config) -> Config:
         raise UserError(
             f"cars.groups: {config.cars.groups} is more than there are driving processes, {drivers}"
         )
+    if config.restarts and not simulator.embedded:
+        key = "tracks.training" if config.tracks.training else "start.anywhere"
+        raise UserError(f"{key}: only the embedded simulator puts cars elsewhere; leave simulator.host empty")
+    if config.restarts and simulator.mode == "race":
+        raise UserError("simulator.mode: no car is put elsewhere in a race; set it to development")
+    if config.episode.end_on_crash and not config.restarts:
+        raise UserError("episode.end_on_crash: needs start.anywhere=true or tracks.training")
     if not config.track and config.reward.kind == "progress":
         raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")
     return config

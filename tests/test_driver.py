@@ -13,6 +13,7 @@ from robo.driving.experience import pack
 from robo.driving.state import CarState
 from robo.driving.transitions import observation_size
 from robo.simulation.track import Track
+from robo.simulation.tracks import Tracks
 
 TRACK = Track(np.array([(0, 0, 0), (0, 0, 4), (2, 0, 4), (2, 0, 0)], np.float64))
 """A rectangle 12 m round: (0, 0, z) is at distance z."""
@@ -25,7 +26,7 @@ NONE = np.zeros(2, np.float32)
 
 def driver(*sets: str, track: Track | None = TRACK, evaluation: bool = False) -> Driver:
     settings = config.load(sets=sets) if sets else SETTINGS
-    return Driver("a", settings, track, evaluation=evaluation)
+    return Driver("a", settings, Tracks(track), evaluation=evaluation)
 
 
 def observation(number: int) -> np.ndarray:

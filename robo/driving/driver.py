@@ -12,9 +12,15 @@ from robo.config import Config
 from robo.driving import rewards
 from robo.driving.episodes import End, EpisodeRules
 from robo.driving.laps import Lap, LapCounter
+from robo.driving.starts import Starts
 from robo.driving.state import CarState
 from robo.driving.transitions import ACTION_SIZE
+from robo.protocol.car import Restart
 from robo.simulation.track import Track
+from robo.simulation.tracks import Tracks
+
+ASK_AGAIN = 10
+"""Decisions after which a start that was asked for is asked for again."""
 
 
 class Transition(NamedTuple):
@@ -53,8 +59,8 @@ class EpisodeResult(msgspec.Struct, frozen=True):
 class Seen(NamedTuple):
     """What one observation brought."""
 
-    vector: np.ndarray
-    """float32 [O]: what the policy sees."""
+    vector: np.ndarray | None
+    """float32 [O]: what the policy sees; None: the car waits to be put where its next episode begins."""
     transition: Transition | None
     """The step that this observation completed."""
     episode: EpisodeResult | None
@@ -62,22 +68,40 @@ class Seen(NamedTuple):
     lap: Lap | None
     begins: bool
     """Whether ``vector`` is the first of an episode."""
+    restart: Restart | None = None
+    """Where the simulator is asked to put the car."""
 
 
 class Driver:
     """Turns one car's observations and states into transitions and episodes, in simulation time.
 
     Call ``observe`` for each decision's observation, then ``act`` with the action that answers it. After an
-    episode's end the next one begins where the car is: a simulator can't be told where to put it.
+    episode's end the next one begins where the car is, for a real simulator can't be told where to put it.
+    With ``starts`` it can: the car then waits until it has been put there.
     """
 
-    def __init__(self, car: str, settings: Config, track: Track | None, *, evaluation: bool) -> None:
+    def __init__(
+        self,
+        car: str,
+        settings: Config,
+        tracks: Tracks,
+        *,
+        evaluation: bool,
+        starts: Starts | None = None,
+    ) -> None:
         self._car = car
-        self._track = track
-        self._reward = rewards.build(settings.reward, track)
-        limits = settings.evaluation if evaluation else settings.episode
+        self._tracks = tracks
+        self._starts = starts
+        self._waited = 0
+        self._wanted: Restart | None = None
+        self._reward = rewards.build(settings.reward, track_known=tracks.get(0) is not None)
+        limits, episode = settings.evaluation if evaluation else settings.episode, settings.episode
         self._rules = EpisodeRules(
-            limits.laps, limits.max_seconds, settings.episode.stuck_seconds, settings.episode.stuck_metres
+            limits.laps,
+            limits.max_seconds,
+            episode.stuck_seconds,
+            episode.stuck_metres,
+            end_on_crash=episode.end_on_crash and not evaluation,
         )
         self._observations: deque[np.ndarray] = deque(maxlen=settings.observation.history)
         self._actions: deque[np.ndarray] = deque(maxlen=settings.observation.action_history)
@@ -119,6 +143,8 @@ class Driver:
     def observe(self, observation: np.ndarray, state: CarState) -> Seen:
         """Take a decision's observation (float32 [8, 3]) and the car's state at that moment."""
         lap = self.laps.update(state)
+        if self._starts and (self._state is None or (self._wanted and self.session == state.session)):
+            return self._wait(state, lap)
         if not self._open or self.session != state.session:
             episode = self.interrupt()
             return Seen(self._begin(observation, state), None, episode, lap, begins=True)
@@ -142,6 +168,9 @@ class Driver:
         if end is None:
             return Seen(self._vector, transition, None, lap, begins=False)
         result = self._result(end)
+        if self._starts:
+            self._open = False
+            return self._wait(state, lap)._replace(transition=transition, episode=result)
         return Seen(self._begin(observation, state), transition, result, lap, begins=True)
 
     def act(self, action: np.ndarray) -> None:
@@ -149,9 +178,24 @@ class Driver:
         self._action = action
         self._actions.append(action)
 
+    @property
+    def _track(self) -> Track | None:
+        """The one that the car is on."""
+        return self._tracks.get(self._state.track)
+
+    def _wait(self, state: CarState, lap: Lap | None) -> Seen:
+        """Ask for the next start, now and again, until a state of another session says that it was heard."""
+        self._state = state
+        if self._wanted is None:
+            self._wanted, self._waited = self._starts.next(), 0
+        ask = self._waited % ASK_AGAIN == 0
+        self._waited += 1
+        return Seen(None, None, None, lap, begins=False, restart=self._wanted if ask else None)
+
     def _begin(self, observation: np.ndarray, state: CarState) -> np.ndarray:
         self._start = self._state = state
         self._open = True
+        self._wanted = None
         self._reward.start(state)
         self._rules.start(state)
         self.total_reward = self._metres = 0.0
@@ -171,6 +215,7 @@ class Driver:
 
     def _result(self, end: End) -> EpisodeResult:
         clean = [lap.seconds for lap in self._laps if lap.clean]
+        track = self._track
         return EpisodeResult(
             car=self._car,
             end=end.value,
@@ -182,6 +227,6 @@ class Driver:
             laps=len(self._laps),
             clean_laps=len(clean),
             lap_seconds=tuple(clean),
-            track=self._track.name if self._track else "",
-            track_metres=self._track.length if self._track else 0.0,
+            track=track.name if track else "",
+            track_metres=track.length if track else 0.0,
         )

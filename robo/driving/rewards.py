@@ -96,9 +96,9 @@ def segments_pay(  # noqa: PLR0917 also compiled by numba
     return reward
 
 
-def build(settings: config.Reward, track: Track | None) -> Reward:
+def build(settings: config.Reward, *, track_known: bool) -> Reward:
     """The configured reward for one car; ``auto`` is Progress where the track is known."""
-    if track is not None and settings.kind != "segments":
+    if track_known and settings.kind != "segments":
         return Progress(settings.per_metre, settings.crash, settings.stuck)
     return Segments()
 

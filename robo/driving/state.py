@@ -37,9 +37,11 @@ class CarState(msgspec.Struct, frozen=True):
     laps: int = 0
     last_lap: float = 0.0
     """Seconds of simulation time; 0: none yet."""
+    track: int = 0
+    """Which of the simulator's tracks the car is on."""
 
 
-_LAYOUT = struct.Struct("<q6dqqqdqqqqd")
+_LAYOUT = struct.Struct("<q6dqqqdqqqqdq")
 STATE_BYTES = _LAYOUT.size
 
 

@@ -21,6 +21,7 @@ class StreamState:
         self._session = session
         self._segments: int | None = None
         self._departures = 0
+        self._tracks: dict[str, int] = {}
         self._placed: set[str] = set()  # cars put elsewhere, whose next crossing tells where they are
         self._crossed_at: dict[str, float] = {}  # simulation time of each car's last crossing
         self.cars: dict[str, CarState] = {}
@@ -46,6 +47,8 @@ class StreamState:
                 self.ignored += 1
         elif isinstance(message, wire.RaceParameters):
             self._segments = message.num_segments
+        elif isinstance(message, wire.CarAdded):
+            self._tracks[message.car.name] = message.car.track
         elif isinstance(message, wire.CarRemoved):
             self._forget(message.car.name)
 
@@ -65,7 +68,8 @@ class StreamState:
         }
         before = self.cars.get(status.name)
         if before is None:
-            state = CarState(session=self._session + self._departures, **now)
+            track = self._tracks.get(status.name, 0)
+            state = CarState(session=self._session + self._departures, **now, track=track)
         else:
             state = msgspec.structs.replace(before, **now, **self._crossed(before, time, status))
         self.cars[status.name] = state

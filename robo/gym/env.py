@@ -20,6 +20,7 @@ from robo.perception.color_mass import color_mass
 from robo.protocol import spectator as wire
 from robo.simulation.randomisation import asked_for
 from robo.simulation.track import Track
+from robo.simulation.tracks import Tracks
 from robo.simulation.world import (
     Crashed,
     Event,
@@ -111,7 +112,7 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._stream = StreamState(session=0)
         self._stream.apply(wire.RaceParameters(world.segments, timestamp=0.0))
         self._tell([])
-        self._driver = Driver(CAR, self._settings, self._track, evaluation=False)
+        self._driver = Driver(CAR, self._settings, Tracks(self._track), evaluation=False)
         self._look(frames=0)
         seen = self._driver.observe(self._mass(), self._state)
         return self._observation(seen.vector), self._info()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Annotated
 
 import msgspec
 
@@ -44,10 +45,26 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     value: float | None = None
 
 
+class Restart(msgspec.Struct, frozen=True):
+    """A line that asks the embedded simulator to put the car elsewhere; a real one does nothing about it."""
+
+    track: Annotated[int, msgspec.Meta(ge=0)] = 0
+    at: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Share of the track's length."""
+    lateral: Annotated[float, msgspec.Meta(ge=-0.3, le=0.3)] = 0.0
+    """Metres right of the centre line."""
+    heading: Annotated[float, msgspec.Meta(ge=-1.6, le=1.6)] = 0.0
+    """Radians to the right of the track's direction."""
+    speed: Annotated[float, msgspec.Meta(ge=0, le=4)] = 0.0
+    """m/s."""
+
+
+RESTART = "restart"
 ACTIONS = ("forward", "brake", "turn", "reverse")
 
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(Command).decode
+_decode_restart = msgspec.json.Decoder(Restart).decode
 
 NO_OP = b'{"move":true}\n'
 """An answer that changes nothing but buys the next frame."""
@@ -133,6 +150,19 @@ def parse_command(line: bytes) -> Command | None:
     try:
         return _decode_command(line)
     except (ValueError, RecursionError):  # a DecodeError is a ValueError
+        return None
+
+
+def restart_line(restart: Restart) -> bytes:
+    """The line that asks for a restart."""
+    return _encode({"action": RESTART, **msgspec.structs.asdict(restart)}) + b"\n"
+
+
+def parse_restart(line: bytes) -> Restart | None:
+    """Read a line whose action is RESTART; None when a field has a wrong type or is out of its range."""
+    try:
+        return _decode_restart(line)
+    except (ValueError, RecursionError):
         return None
 
 

@@ -42,6 +42,8 @@ class CarInfo(Message):
     team_id: str = ""
     color: str = ""
     texture: str = ""
+    track: int = 0
+    """Which of the embedded simulator's tracks it is on; a real one has but one."""
 
 
 class CarMessage(Message):

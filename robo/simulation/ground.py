@@ -48,6 +48,9 @@ LIT = {
 """Red, green, blue as the camera shows them in the light."""
 SHADE = 0.55
 
+LEAST_COMPONENT = 0.05
+"""A piece that runs along x less than this is asked about whole rows."""
+
 STRIPE = 0.04
 SQUARE = 0.02
 
@@ -116,12 +119,19 @@ def walls(line: Floats) -> Floats:
     return np.ascontiguousarray(np.concatenate(pieces))
 
 
+@njit(cache=True, nogil=True)
 def _distances(points: Floats, line: Floats) -> Floats:
     """Distance of each point from the whole centre line."""
-    ahead = line[None, :, 2:4]
-    offset = points[:, None] - line[None, :, :2]
-    along = np.clip((offset * ahead).sum(axis=2) / (ahead * ahead).sum(axis=2), 0.0, 1.0)
-    return np.linalg.norm(offset - along[:, :, None] * ahead, axis=2).min(axis=1)
+    least = np.empty(len(points))
+    for index in range(len(points)):
+        squared = np.inf
+        for x, z, dx, dz, _ in line:
+            px, pz = points[index, 0] - x, points[index, 1] - z
+            along = min(max((px * dx + pz * dz) / (dx * dx + dz * dz), 0.0), 1.0)
+            px, pz = px - along * dx, pz - along * dz
+            squared = min(squared, px * px + pz * pz)
+        least[index] = math.sqrt(squared)
+    return least
 
 
 @njit(cache=True, nogil=True)
@@ -136,19 +146,31 @@ def _paint_floor(  # noqa: PLR0917 numba kernels take their state as flat argume
     ends: Floats,
     colours: Bytes,
 ) -> None:
-    """Paint every texel within the floor by the piece of the centre line that is nearest to it."""
+    """Paint every texel within the floor by the piece of the centre line that is nearest to it.
+
+    What is nearest to an end of a piece lies in the wedge between its normal and the next piece's, so a
+    piece need only be asked about as far beyond its ends as the wedges reach.
+    """
     rows, columns = picture.shape
     for index in range(len(line)):
         x, z, dx, dz, start = line[index]
         piece = math.sqrt(dx * dx + dz * dz)
         tx, tz = dx / piece, dz / piece
+        reach = texel + HALF_WIDTH * max(
+            _bend(line[index - 1], line[index]), _bend(line[index], line[(index + 1) % len(line)])
+        )
         first_row = max(int((min(z, z + dz) - HALF_WIDTH - low_z) / texel), 0)
         last_row = min(int((max(z, z + dz) + HALF_WIDTH - low_z) / texel) + 1, rows)
         first_column = max(int((min(x, x + dx) - HALF_WIDTH - low_x) / texel), 0)
         last_column = min(int((max(x, x + dx) + HALF_WIDTH - low_x) / texel) + 1, columns)
         for row in range(first_row, last_row):
             pz = low_z + (row + 0.5) * texel - z
-            for column in range(first_column, last_column):
+            first, last = first_column, last_column
+            if abs(tx) > LEAST_COMPONENT:
+                ends_at = ((-reach - pz * tz) / tx, (piece + reach - pz * tz) / tx)
+                first = max(first, int((min(ends_at) + x - low_x) / texel) - 1)
+                last = min(last, int((max(ends_at) + x - low_x) / texel) + 2)
+            for column in range(first, last):
                 px = low_x + (column + 0.5) * texel - x
                 along = px * tx + pz * tz
                 beyond = along - min(max(along, 0.0), piece)
@@ -159,6 +181,15 @@ def _paint_floor(  # noqa: PLR0917 numba kernels take their state as flat argume
                 nearest[row, column] = squared
                 lateral = math.copysign(math.sqrt(squared), lateral)
                 picture[row, column] = _colour(lateral, start + along, length, ends, colours)
+
+
+@njit(cache=True, nogil=True)
+def _bend(piece: Floats, after: Floats) -> float:
+    """Sine of the angle between two pieces; 1 from a right angle on."""
+    (dx, dz), (ex, ez) = (piece[2], piece[3]), (after[2], after[3])
+    if dx * ex + dz * ez <= 0.0:
+        return 1.0
+    return abs(dx * ez - dz * ex) / math.sqrt((dx * dx + dz * dz) * (ex * ex + ez * ez))
 
 
 @njit(cache=True, nogil=True)

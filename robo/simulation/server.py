@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from robo.protocol import spectator as wire
-from robo.protocol.car import Login, frame_message, parse_command, parse_login
+from robo.protocol.car import RESTART, Login, frame_message, parse_command, parse_login, parse_restart
 from robo.simulation.clocks import Clock, Lockstep, Realtime
 from robo.simulation.connection import Address, Connection, listen
 from robo.simulation.counters import Counters
@@ -30,6 +30,7 @@ from robo.simulation.records import RaceLog, write_results
 from robo.simulation.session import Enter, FreePractice, Leave, Motors, Order, Place, Retire, Save, Session
 from robo.simulation.spectators import Spectators
 from robo.simulation.world import Bumped, Crashed, Event, LapCompleted, Returned, SegmentCrossed, World
+from robo.simulation.worlds import Worlds
 
 WAKE_SECONDS = 0.2
 """How long ``Server.run`` takes at most to see that it should stop."""
@@ -63,7 +64,7 @@ class Server:
 
     def __init__(
         self,
-        world: World,
+        world: World | Worlds,
         car_address: Address,
         spectator_address: Address,
         clock: Literal["lockstep", "realtime"] = "lockstep",
@@ -76,6 +77,8 @@ class Server:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Listen at both addresses; port 0 means any free one. ``parameters`` is what spectators get first.
+
+        In several ``Worlds``, cars that ask for it are put elsewhere.
 
         ``car_address`` and ``spectator_address`` then tell where. ``session``: what the cars meet for, free
         practice unless given. Raises UserError when an address can't be listened at, or the log not written.
@@ -265,7 +268,9 @@ class Server:
         if not car.heeded:
             return
         name, value = car.login.name, command.value
-        if command.action == "reverse":
+        if command.action == RESTART:
+            self._restart(car, line)
+        elif command.action == "reverse":
             # Zeroes the throttle alone. Behind a brake it is 0 already, and setting it would end the braking.
             if not car.braking:
                 self._world.command(name, throttle=0.0)
@@ -279,6 +284,21 @@ class Server:
         elif command.action == "brake":
             car.braking = True
             self._world.command(name, brake=value)
+
+    def _restart(self, car: _Car, line: bytes) -> None:
+        """Put a car elsewhere; to spectators it leaves and comes back. In a single world do nothing."""
+        if not isinstance(self._world, Worlds):
+            return
+        wanted, name = parse_restart(line), car.login.name
+        if wanted is None or not self._world.restart(name, wanted):
+            self.counters.malformed_lines += 1
+            return
+        now = self._world.time
+        gone = wire.CarRemoved(car.info, timestamp=now)
+        car.info = msgspec.structs.replace(car.info, track=wanted.track, timestamp=now)
+        car.braking = False
+        self._world.hear(name)
+        self._publish(gone, wire.CarAdded(car.info, timestamp=now))
 
     def _leave(self, car: _Car) -> None:
         name = car.login.name

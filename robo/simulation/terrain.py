@@ -73,6 +73,12 @@ class Terrain(Protocol):
         Near an obstacle, it is put at the first place after it instead. Returns where it is.
         """
 
+    def push(self, row: int, lateral: float, heading: float, speed: float) -> None:
+        """Move a car that was placed just now to the right, turn it right, and let it roll.
+
+        Metres, radians and m/s; on a flat track only.
+        """
+
     def vary(self, row: int, variation: Variation) -> None:
         """Let a car that was placed just now grip and see as it says; its motor is its driver's affair.
 
@@ -166,6 +172,16 @@ class FlatTerrain:
         memory[physics.NEAREST] = int(np.searchsorted(self.line[:, 4], distance, side="right")) - 1
         return distance
 
+    def push(self, row: int, lateral: float, heading: float, speed: float) -> None:
+        """See Terrain."""
+        state = self.traffic.states[row]
+        state[physics.X] += lateral * math.cos(state[physics.YAW])
+        state[physics.Z] -= lateral * math.sin(state[physics.YAW])
+        state[physics.YAW] += heading
+        state[physics.VX] = speed * math.sin(state[physics.YAW])
+        state[physics.VZ] = speed * math.cos(state[physics.YAW])
+        state[physics.SPIN : physics.SPIN + 4] = speed / physics.WHEEL_RADIUS
+
     def vary(self, row: int, variation: Variation) -> None:
         """See Terrain."""
         self.traffic.states[row, physics.GRIP] = variation.friction - 1.0
@@ -245,6 +261,9 @@ class ReliefTerrain:
         distance = first_place(distance, self.relief.length, self._is_clear)
         self.relief.place(self.traffic.states[row], self.traffic.memories[row], distance)
         return distance
+
+    def push(self, row: int, lateral: float, heading: float, speed: float) -> None:
+        """See Terrain."""
 
     def vary(self, row: int, variation: Variation) -> None:
         """See Terrain."""

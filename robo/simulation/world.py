@@ -159,11 +159,24 @@ class World:
         for row, car in enumerate(self._cars.values()):
             car.row = row
 
-    def place(self, name: str, distance: float | None = None) -> None:
-        """Put a car elsewhere, at rest, its laps begun anew; None: back to its free practice place."""
+    def place(
+        self,
+        name: str,
+        distance: float | None = None,
+        *,
+        lateral: float = 0.0,
+        heading: float = 0.0,
+        speed: float = 0.0,
+    ) -> None:
+        """Put a car elsewhere, its laps begun anew; None: back to its free practice place.
+
+        ``lateral``: metres right of the centre line, ``heading``: radians to the right of the track's
+        direction, ``speed``: m/s, on a flat track; on others it is at rest on the line.
+        """
         car = self._cars[name]
         car.laps = Laps(self.segments, self.track.length)
         self._place(car, car.start if distance is None else distance % self.track.length)
+        self.terrain.push(car.row, lateral, heading, speed)
 
     def reseed(self, name: str, seed: int) -> None:
         """Begin a car's random numbers anew."""
