@@ -13,7 +13,7 @@ import numpy as np
 from processes.learner import STEPS_A_CALL
 from processes.scheduling import learner_threads, usable_cores
 from robo import config
-from robo.driving.transitions import ACTION_SIZE, Transitions, observation_size
+from robo.driving.transitions import ACTION_SIZE, Transitions, layout, observation_size
 from robo.learning.replay import Replay
 
 WARM_CALLS = 50
@@ -40,7 +40,7 @@ def train_rate(seconds: float) -> float:
     agent = agents.build(settings, size)
     agent.prepare(settings.agent.batch_size)
     random = np.random.default_rng(0)
-    replay = Replay(settings.replay.capacity, size, ACTION_SIZE, random)
+    replay = Replay(settings.replay.capacity, layout(size), random)
     replay.add(_transitions(random, size))
 
     def train() -> None:

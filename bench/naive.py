@@ -31,11 +31,11 @@ from processes.trace import Stage, Trace
 from robo import config
 from robo.config import Config
 from robo.driving.driver import Driver, Transition
-from robo.driving.experience import pack
+from robo.driving.experience import NStepCollector
 from robo.driving.policies import to_command
 from robo.driving.state import CarState
 from robo.driving.stream import StreamState
-from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.driving.transitions import ACTION_SIZE, layout, observation_size
 from robo.perception.color_mass import color_mass
 from robo.protocol.car import NO_OP, FrameDecoder, command_line, login_line
 from robo.protocol.lines import LineDecoder
@@ -101,7 +101,8 @@ class Brain:
         self._settings = settings
         self._agent = agents.build(settings, size)
         self._agent.prepare(settings.agent.batch_size)
-        self._replay = Replay(settings.replay.capacity, size, ACTION_SIZE, np.random.default_rng(0))
+        self._collector = NStepCollector(1, settings.agent.discount)
+        self._replay = Replay(settings.replay.capacity, layout(size), np.random.default_rng(0))
         self._policy = _policy(self._agent, compiled=compiled)
         self._lock = threading.Lock()
         self._random = np.random.default_rng(0)
@@ -126,7 +127,7 @@ class Brain:
 
     def _keep(self, step: Transition) -> None:
         with self._lock:
-            self._replay.add(pack([step]))
+            self._replay.add(*self._collector.add(step))
 
     def learn(self, stopped: threading.Event) -> None:
         """Train at full speed, once there is something to learn from."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -15,14 +16,14 @@ from msgspec.structs import replace
 from processes.car_reader import COMMAND
 from processes.channels import Latest, Picture, Ring
 from processes.launch import Context
-from processes.table import Car
+from processes.table import AVERAGED, LEARNING, Car
 from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, LapRecord, Lost, Telemetry
 from robo.config import Config
 from robo.driving import actor, starts
-from robo.driving.driver import Driver, EpisodeResult, Seen, Transition
-from robo.driving.experience import Episode, pack
+from robo.driving.driver import Driver, EpisodeResult, Seen
+from robo.driving.experience import Episode, Rows, collector, concatenate
 from robo.driving.laps import Lap
 from robo.driving.policies import FollowColors, Greedy, Policy, boldness, exploring, to_command
 from robo.driving.starts import Anywhere, InTurn, Starts
@@ -50,6 +51,7 @@ class DrivenCar:
         self.actor = actor.build(config.agent, observation_size(config.observation))
         self.weights_version = 0
         self.policy = self._policy(config)
+        self.collector = collector(config)
         self.number = 0
         """Frame number of the last observation."""
         self.action = np.zeros(ACTION_SIZE, np.float32)
@@ -66,10 +68,10 @@ class DrivenCar:
 
     def load(self, weights: Latest) -> None:
         """Take the newest weights, if they are new."""
-        number = weights.number(0)
+        number = weights.number(LEARNING)
         if number is None or number == self.weights_version:
             return
-        value = weights.get(0)
+        value = weights.get(LEARNING)
         if value is not None:
             self.take(*value)
 
@@ -92,13 +94,13 @@ class EvaluationWeights:
     @property
     def ready(self) -> bool:
         """Whether there are weights."""
-        self._value = self._value or self._weights.get(0)
+        self._value = self._value or self._weights.get(AVERAGED)
         return self._value is not None
 
     def next(self) -> tuple[int, bytes]:
         """Version and weights for an episode that begins. Needs ``ready``."""
         if self._left == 0:
-            self._value = self._weights.get(0) or self._value
+            self._value = self._weights.get(AVERAGED) or self._value
             self._left = self._episodes
         self._left -= 1
         return self._value
@@ -121,7 +123,7 @@ class Explorer:
         )
         self._experience = context.channels.get(f"experience:{context.name}")
         self._cache = Cache(context.run.redis_url, context.run.name)
-        self._steps: list[Transition] = []
+        self._rows: list[Rows] = []
         self._shown_at = 0.0
 
     def turn(self) -> None:
@@ -146,8 +148,8 @@ class Explorer:
             self._close(car, car.driver.interrupt())
         if self._experience is None:
             return
-        if self._steps:
-            self._put(pack(self._steps))
+        if self._rows:
+            self._put(concatenate(self._rows))
         self._experience.close()
 
     def _states_for(self, pictures: list[Picture]) -> dict[int, CarState | None]:
@@ -182,7 +184,8 @@ class Explorer:
             car.figures = replace(car.figures, late_states=car.figures.late_states + 1)
         else:
             seen = car.driver.observe(observation, state)
-            self._close(car, seen.episode)  # first: its result goes with the weights that drove it
+            # First: its result goes with the weights that drove it.
+            episode = self._episode(car, seen.episode)
             if seen.vector is None:
                 self._rest(car, seen.restart)
             else:
@@ -190,8 +193,8 @@ class Explorer:
                 car.driver.act(car.action)
                 self._command(car)
             self._keep(car, seen)
+            self._end(car, seen.episode, episode)
             return
-        self._command(car)
         self._command(car)
 
     def _can_drive(self, car: DrivenCar) -> bool:
@@ -221,13 +224,19 @@ class Explorer:
 
     def _keep(self, car: DrivenCar, seen: Seen) -> None:
         """Keep the step and the lap that one observation completed."""
-        if seen.transition is not None and self._experience is not None and not car.evaluates:
-            self._steps.append(seen.transition)
-            if len(self._steps) >= self._config.replay.chunk:
-                self._put(pack(self._steps))
-                self._steps = []
+        if seen.transition is not None:
+            self._hand_on(car, car.collector.add(seen.transition))
         if seen.lap is not None:
             self._keep_lap(car, seen.lap)
+
+    def _hand_on(self, car: DrivenCar, rows: Sequence[Rows]) -> None:
+        """Have the learner get these rows, together with others."""
+        if self._experience is None or car.evaluates:
+            return
+        self._rows += rows
+        if sum(part.env_steps for part in self._rows) >= self._config.replay.chunk:
+            self._put(concatenate(self._rows))
+            self._rows = []
 
     def _keep_lap(self, car: DrivenCar, lap: Lap) -> None:
         figures, row = car.figures, car.driver.laps.clean_in_a_row
@@ -245,7 +254,18 @@ class Explorer:
             log.get().warning("lap not cached", error=str(error))
 
     def _close(self, car: DrivenCar, result: EpisodeResult | None) -> None:
-        """Report an episode that ended, if one did."""
+        """Report an episode that was cut short, if there was one."""
+        self._end(car, result, self._episode(car, result))
+
+    def _episode(self, car: DrivenCar, result: EpisodeResult | None) -> Episode | None:
+        """What to report of an episode, with the weights that the car has now; None: nothing."""
+        if result is None or self._experience is None or not result.steps:
+            return None
+        weights = car.actor.weights if car.evaluates and car.actor.loaded else None
+        return Episode(car.car.role, result, car.weights_version, weights)
+
+    def _end(self, car: DrivenCar, result: EpisodeResult | None, episode: Episode | None) -> None:
+        """An episode ended, if ``result`` is one: hand on what is left of it."""
         if result is None:
             return
         car.figures = replace(
@@ -254,9 +274,9 @@ class Explorer:
             last_episode_reward=result.total_reward,
             last_episode_end=result.end,
         )
-        if self._experience is not None and result.steps:
-            weights = car.actor.weights if car.evaluates and car.actor.loaded else None
-            self._put(Episode(car.car.role, result, car.weights_version, weights))
+        self._hand_on(car, car.collector.end())
+        if episode is not None:
+            self._put(episode)
 
     def _put(self, message: object) -> None:
         """Hand a message to the learner; a full queue holds us, and so our cars, back."""

@@ -14,12 +14,14 @@ import numpy as np
 from processes.channels import Latest, readable
 from processes.launch import Context
 from processes.scheduling import learner_threads
+from processes.table import AVERAGED, LEARNING
 from robo import log
 from robo.cache import Cache, Lost, Progress
 from robo.config import Config
-from robo.driving.experience import Episode
-from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.driving.experience import Episode, layout
+from robo.driving.transitions import observation_size
 from robo.errors import FatalError
+from robo.learning.average import Average
 from robo.learning.checkpoints import Checkpoints
 from robo.learning.evaluation import Point, Points, figures
 from robo.learning.replay import Replay
@@ -39,7 +41,8 @@ class Pace:
     """How many train steps the transitions seen so far allow, so that replay is not sampled too often."""
 
     def __init__(self, config: Config) -> None:
-        self._batch_size = config.agent.batch_size
+        agent = config.agent
+        self._batch_size = agent.batch_size * (agent.sequence_length if agent.recurrent else 1)
         self._first = max(config.replay.random_transitions, 1)
         self._samples_per_insert = config.replay.max_samples_per_insert
 
@@ -87,13 +90,19 @@ class Learner:
         ]
         self._weights: Latest = context.channels["weights"]
         self._cache = Cache(context.run.redis_url, context.run.name)
-        size = observation_size(config.observation)
-        self._replay = Replay(config.replay.capacity, size, ACTION_SIZE, np.random.default_rng(config.seed))
+        self._replay = Replay(
+            config.replay.capacity,
+            layout(config),
+            np.random.default_rng(config.seed),
+            priority=config.replay.priority,
+            importance=config.replay.importance,
+        )
         self._checkpoints = Checkpoints(context.run.folder / "checkpoints", config.learner.checkpoints_kept)
         self._best = BestPolicy(context.run.folder / "policies" / "best", agent)
         self._points = Points(config.evaluation.episodes)
         self._metrics = Metrics(context.run.folder)
         self._pace = Pace(config)
+        self._average = Average(config.learner.average_steps)
         self._collected = EpisodeSummary()
         self._published: OrderedDict[int, float] = OrderedDict()
         self._losses: dict[str, Any] = {}
@@ -165,11 +174,19 @@ class Learner:
         steps = min(STEPS_A_CALL, self._pace.allowed(self._replay.inserted, self._agent.step))
         if steps == 0:
             return False
-        batches = self._replay.sample(self._config.agent.batch_size, steps)
+        size = self._config.agent.batch_size
+        if self._config.replay.priority:
+            rows, places, weights = self._replay.sample_by_priority(size, steps)
+        else:
+            rows, places, weights = self._replay.sample(size, steps), None, None
         try:
-            self._losses = self._agent.train(batches)
+            losses = self._agent.train(rows, weights)
         except ArithmeticError:
-            self._roll_back(batches)
+            self._roll_back(rows)
+            return True
+        if places is not None:
+            self._replay.update(places, losses.pop("td_errors").numpy())
+        self._losses = losses
         return True
 
     def _keep_good(self) -> None:
@@ -178,13 +195,13 @@ class Learner:
         if all(np.isfinite(array).all() for array in weights):
             self._good = weights
 
-    def _roll_back(self, batches: Any) -> None:
+    def _roll_back(self, rows: Any) -> None:
         """A loss was not finite: write the batch out and go back to the last good weights, a few times."""
         self._rollbacks += 1
         path = self._context.run.folder / FAILURES / f"batch-{self._agent.step}-{self._rollbacks}.npz"
         try:
             path.parent.mkdir(exist_ok=True)
-            np.savez(path, allow_pickle=False, **batches._asdict())
+            np.savez(path, allow_pickle=False, **rows._asdict())
         except OSError as error:
             log.get().error("batch not written", error=str(error))
         cause = f"a loss was not finite at train step {self._agent.step}; its batch is in {path}"
@@ -195,8 +212,9 @@ class Learner:
 
     def _publish(self) -> None:
         """Give the explorers the newest weights. Their version is the train step, from 1."""
-        version = self._agent.step + 1
-        self._weights.put(0, version, self._agent.actor_weights().tobytes())
+        version, weights = self._agent.step + 1, self._agent.actor_weights()
+        self._weights.put(LEARNING, version, weights.tobytes())
+        self._weights.put(AVERAGED, version, self._average.update(weights, version).tobytes())
         self._published.setdefault(version, time.monotonic())
         if len(self._published) > VERSIONS_REMEMBERED:
             self._published.popitem(last=False)

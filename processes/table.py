@@ -18,6 +18,9 @@ FRAME_BYTES = 65535
 RING_SLOTS = 64
 COMMAND_BYTES = 12 + START_BYTES
 
+LEARNING, AVERAGED = 0, 1
+"""Slots of the channel of weights: the actor as it learns, which explores; its average, which is scored."""
+
 Role = Literal["explorer", "evaluator"]
 
 
@@ -170,7 +173,16 @@ def channels(config: Config) -> list[Channel]:
         weights = 4 * actor.build(config.agent, observation_size(config.observation)).size
         hertz = 1.0 / config.learner.publish_seconds
         rows.append(
-            Channel("weights", "latest", ("learner",), drivers, 1, weights, "float32 [P]: the actor", hertz)
+            Channel(
+                "weights",
+                "latest",
+                ("learner",),
+                drivers,
+                2,
+                weights,
+                "float32 [P]: the actor; and its average",
+                hertz,
+            )
         )
     return rows
 

@@ -257,6 +257,7 @@ class Replay(Settings):
     capacity: Count
     random_transitions: NonNegativeInt
     max_samples_per_insert: Positive
+    n_step: Count
     priority: Fraction
     importance: Fraction
     chunk: Count
@@ -269,6 +270,7 @@ class Learner(Settings):
     threads: NonNegativeInt
     own_cores: bool
     publish_seconds: Positive
+    average_steps: NonNegative
     log_seconds: Positive
     checkpoint_seconds: Positive
     checkpoints_kept: Count
@@ -519,6 +521,8 @@ def _check(config: Config) -> Config:
         raise UserError("simulator.mode: no car is put elsewhere in a race; set it to development")
     if config.episode.end_on_crash and not config.restarts:
         raise UserError("episode.end_on_crash: needs start.anywhere=true or tracks.training")
+    if config.agent.recurrent and config.replay.n_step > 1:
+        raise UserError(f"replay.n_step: {config.agent.type} learns from single steps; set it to 1")
     if not config.track and config.reward.kind == "progress":
         raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")
     return config

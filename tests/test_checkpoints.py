@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from robo import config
-from robo.driving.transitions import Transitions
+from robo.driving.transitions import Transitions, layout
 from robo.errors import UserError
 from robo.learning import agents
 from robo.learning.checkpoints import MANIFEST, Checkpoints
@@ -38,7 +38,7 @@ class StubAgent:
 
 
 def replay(observation_size: int = 3, seed: int = 0) -> Replay:
-    return Replay(1000, observation_size, 2, np.random.default_rng(seed))
+    return Replay(1000, layout(observation_size), np.random.default_rng(seed))
 
 
 def fill(filled: Replay, observation_size: int, count: int = 300) -> None:

@@ -315,3 +315,16 @@ def test_what_was_learned_under_must_stay(item: str, named: str) -> None:
 )
 def test_the_rest_may_change_when_a_run_is_resumed(item: str) -> None:
     assert config.difference(config.load(), config.load(sets=[item])) is None
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["start.anywhere=true", "simulator.host=there"], "start.anywhere: only the embedded simulator"),
+        (["tracks.training=8", "simulator.host=there"], "tracks.training: only the embedded simulator"),
+        (["tracks.training=8", "simulator.mode=race"], "simulator.mode: no car is put elsewhere in a race"),
+        (["episode.end_on_crash=true"], "episode.end_on_crash: needs start.anywhere=true"),
+    ],
+)
+def test_starts_anywhere_need_a_simulator_that_can(sets: list[str], said: str) -> None:
+    assert complaint(*sets).startswith(said)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from robo import config
-from robo.driving.driver import Driver, Seen, Transition
-from robo.driving.experience import pack
+from robo.driving.driver import ASK_AGAIN, Driver, Seen, Transition
+from robo.driving.episodes import End
+from robo.driving.experience import NStepCollector, concatenate
 from robo.driving.state import CarState
 from robo.driving.transitions import observation_size
+from robo.protocol.car import Restart
 from robo.simulation.track import Track
 from robo.simulation.tracks import Tracks
 
@@ -266,10 +268,86 @@ def test_no_clock_of_the_machine_enters_a_transition(monkeypatch: pytest.MonkeyP
 def test_transitions_travel_as_arrays() -> None:
     seen = run(driver(), *(car(k) for k in range(4)), car(4, returns=6))
     steps = [one.transition for one in seen if one.transition]
-    packed = pack(steps)
+    rows = NStepCollector(1, 0.98)
+    packed = concatenate([row for step in steps for row in rows.add(step)])
+    assert rows.end() == []
     size = observation_size(SETTINGS.observation)
     assert [array.shape for array in packed] == [(4, size), (4, 2), (4,), (4,), (4, size)]
     assert {array.dtype for array in packed} == {np.dtype(np.float32)}
     np.testing.assert_array_equal(packed.discount, [1.0, 1.0, 1.0, 0.0])
     np.testing.assert_array_equal(packed.observation[1:], packed.next_observation[:-1])
     np.testing.assert_array_equal(packed.action, np.stack([action(k) for k in range(4)]))
+
+
+class Scripted:
+    """Starts in an order."""
+
+    def __init__(self, *starts: Restart) -> None:
+        self._starts = iter(starts)
+
+    def next(self) -> Restart:
+        return next(self._starts)
+
+
+SOMEWHERE, ELSEWHERE = Restart(0, 0.5), Restart(1, 0.1)
+OTHER = Track(2.0 * TRACK.points)
+
+
+def restarted(*sets: str, evaluation: bool = False) -> Driver:
+    tracks = Tracks(TRACK)
+    tracks._made[1] = OTHER
+    tracks.training = range(1, 2)
+    settings = config.load(sets=["start.anywhere=true", *sets])
+    return Driver("a", settings, tracks, evaluation=evaluation, starts=Scripted(SOMEWHERE, ELSEWHERE))
+
+
+def test_a_car_with_starts_begins_when_it_has_been_put_there() -> None:
+    driven = restarted()
+    asked = driven.observe(observation(0), car(0))
+    assert (asked.restart, asked.vector, asked.transition, asked.begins) == (SOMEWHERE, None, None, False)
+    waiting = [driven.observe(observation(k), car(k)) for k in range(1, ASK_AGAIN + 1)]
+    assert [seen.restart for seen in waiting] == [None] * (ASK_AGAIN - 1) + [SOMEWHERE]
+    assert all(seen.vector is None and seen.transition is None for seen in waiting)
+    seen = take(driven, 20, car(20, session=2))
+    assert (seen.begins, seen.restart, seen.episode) == (True, None, None)
+    assert take(driven, 21, car(21, session=2)).transition is not None
+
+
+def test_an_end_is_followed_by_the_next_start_and_nothing_in_between() -> None:
+    driven = restarted()
+    driven.observe(observation(0), car(0))
+    take(driven, 1, car(1, session=2))
+    end = take(driven, 2, car(2, session=2, returns=6))
+    assert end.transition.discount == 0.0
+    assert end.episode.end == "returned to track"
+    assert (end.vector, end.restart) == (None, ELSEWHERE)
+    assert driven.interrupt() is None
+    between = driven.observe(observation(3), car(3, session=2))
+    assert (between.vector, between.transition, between.episode) == (None, None, None)
+    begun = take(driven, 4, car(4, session=3, track=1))
+    np.testing.assert_array_equal(begun.vector, vector((4, 4, 4), NONE, NONE))
+    assert begun.transition is None
+
+
+def test_a_step_is_priced_on_the_track_that_the_car_is_on() -> None:
+    driven = restarted()
+    driven.observe(observation(0), car(0))
+    rewards = []
+    for session, track in ((2, 0), (3, 1)):
+        take(driven, 0, car(10 * session, session=session, track=track, position=(0.5, 0.0, 6.0)))
+        there = car(10 * session + 1, session=session, track=track, position=(0.5, 0.0, 6.05))
+        rewards.append(take(driven, 1, there).transition.reward)
+        if track == 0:
+            driven.observe(observation(2), car(10 * session + 2, session=session, track=track, returns=6))
+    assert rewards == pytest.approx([0.0, 2.0 * 0.05])  # beyond TRACK's far side; along OTHER's first
+    assert driven._result(End.LAPS).track_metres == pytest.approx(OTHER.length)
+
+
+@pytest.mark.parametrize(("evaluation", "ends"), [(False, True), (True, False)])
+def test_a_crash_ends_an_exploring_cars_episode_where_it_is_set_so(evaluation: bool, ends: bool) -> None:
+    driven = restarted("episode.end_on_crash=true", evaluation=evaluation)
+    driven.observe(observation(0), car(0))
+    take(driven, 1, car(1, session=2))
+    seen = take(driven, 2, car(2, session=2, crashes=5))
+    assert (seen.episode is not None) == ends
+    assert seen.transition.discount == (0.0 if ends else 1.0)

@@ -34,6 +34,7 @@ def rules(max_seconds: float = 100.0) -> EpisodeRules:
     ("end", "terminated"),
     [
         (End.RETURNED, True),
+        (End.CRASHED, True),
         (End.STUCK, True),
         (End.LAPS, False),
         (End.LIMIT, False),
@@ -45,7 +46,7 @@ def test_only_what_ends_the_task_terminates(end: End, terminated: bool) -> None:
 
 
 def test_every_end_is_one_of_these() -> None:
-    assert len(End) == 5
+    assert len(End) == 6
 
 
 def test_a_driving_car_goes_on() -> None:

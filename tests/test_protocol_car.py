@@ -11,15 +11,19 @@ from robo.protocol.car import (
     MAX_FRAME_BYTES,
     NO_OP,
     PNG_SIGNATURE,
+    RESTART,
     Command,
     FrameDecoder,
     Login,
+    Restart,
     command_line,
     frame_message,
     is_raw,
     login_line,
     parse_command,
     parse_login,
+    parse_restart,
+    restart_line,
 )
 from robo.protocol.lines import LineDecoder
 
@@ -218,3 +222,28 @@ class TestCommand:
                 line[rng.randrange(len(line))] = rng.randrange(256)
             command = parse_command(bytes(line))
             assert command is None or command.value is None or math.isfinite(command.value)
+
+
+class TestRestart:
+    def test_there_and_back(self) -> None:
+        restart = Restart(3, 0.25, -0.1, 0.5, 1.5)
+        line = restart_line(restart)
+        assert parse_command(line).action == RESTART
+        assert parse_restart(line) == restart
+        assert parse_restart(b'{"action":"restart"}') == Restart()
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            '"track":-1',
+            '"track":1.5',
+            '"at":1.1',
+            '"at":"0"',
+            '"lateral":9',
+            '"heading":2',
+            '"speed":-1',
+            '"at":NaN',
+        ],
+    )
+    def test_what_can_not_be_is_refused(self, fields: str) -> None:
+        assert parse_restart(b'{"action":"restart",%s}' % fields.encode()) is None

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robo.driving.transitions import Transitions, concatenate, observation_size
+from robo.driving.experience import concatenate
+from robo.driving.transitions import Transitions, layout, observation_size
 from robo.errors import UserError
 from robo.learning.replay import SMALLEST, Replay
 
@@ -22,7 +23,7 @@ def numbered(first: int, count: int, observation_size: int = OBSERVATION_SIZE) -
 
 
 def replay(capacity: int = 10, observation_size: int = OBSERVATION_SIZE, seed: int = 0) -> Replay:
-    return Replay(capacity, observation_size, 2, np.random.default_rng(seed))
+    return Replay(capacity, layout(observation_size), np.random.default_rng(seed))
 
 
 def held(filled: Replay) -> list[int]:
@@ -146,7 +147,7 @@ def test_a_saved_replay_of_other_observations_is_named(tmp_path: Path) -> None:
 
 def test_concatenate_keeps_the_order() -> None:
     assert same(concatenate([numbered(0, 2), numbered(2, 3)]), numbered(0, 5))
-    with pytest.raises(ValueError, match="no transitions"):
+    with pytest.raises(ValueError, match="no rows"):
         concatenate([])
 
 

@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 import pytest
 
+from robo import config
 from robo.config import ROOT
 from robo.errors import UserError
 from robo.protocol import spectator as wire
-from robo.protocol.car import NO_OP, FrameDecoder, command_line, is_raw, login_line
+from robo.protocol.car import NO_OP, FrameDecoder, Restart, command_line, is_raw, login_line, restart_line
 from robo.protocol.lines import LINE_LIMIT, LineDecoder
 from robo.simulation import server as server_module
 from robo.simulation import spectators as spectators_module
@@ -32,6 +33,7 @@ from robo.simulation.laps import LapTimes
 from robo.simulation.png import PngEncoder
 from robo.simulation.server import LOGIN_SECONDS, Server
 from robo.simulation.track import Track
+from robo.simulation.tracks import Tracks
 from robo.simulation.world import (
     Bumped,
     CarStatus,
@@ -42,6 +44,7 @@ from robo.simulation.world import (
     SegmentCrossed,
     World,
 )
+from robo.simulation.worlds import Worlds
 
 PATIENCE = 10.0
 """Seconds after which a test that still waits has failed."""
@@ -808,3 +811,58 @@ def test_the_command_line() -> None:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+# Restarts
+
+
+RESTARTS = Tracks.of(config.load(sets=["tracks.training=1", "tracks.evaluation=1", "tracks.length=12"]))
+
+
+def test_a_car_is_put_where_it_asks_to_be() -> None:
+    worlds = Worlds(RESTARTS, lambda number: World(RESTARTS[number]))
+    with serving(worlds) as server:
+        spectator = Spectator(server)
+        [car] = join_unseen(server, "ada")
+        spectator.until(wire.GameStatus)
+        car.send(restart_line(Restart(2, 0.5, speed=1.0)))
+        car.picture()
+        *_, removed, added, status = spectator.until(wire.GameStatus)
+        assert (removed.car.track, added.car.track) == (0, 2)
+        assert isinstance(removed, wire.CarRemoved)
+        assert isinstance(added, wire.CarAdded)
+        x, _, z, _ = RESTARTS[2].pose(0.5 * RESTARTS[2].length)
+        position = status.cars[0].position
+        assert math.dist((position.x, position.z), (x, z)) < 0.05
+        # Who comes later is told of the track, too.
+        late = Spectator(server).until(wire.CarAdded)
+        assert late[-1].car.track == 2
+
+
+@pytest.mark.parametrize("line", [b'{"action":"restart","track":9}\n', b'{"action":"restart","at":7}\n'])
+def test_a_restart_that_can_not_be_is_counted(line: bytes) -> None:
+    worlds = Worlds(RESTARTS, lambda number: World(RESTARTS[number]))
+    with serving(worlds) as server:
+        [car] = join_unseen(server, "ada")
+        before = worlds.status("ada").position
+        car.send(line)
+        car.picture()
+        assert server.counters.malformed_lines == 1
+        assert math.dist(before, worlds.status("ada").position) < 0.01
+
+
+def test_a_single_world_does_as_a_real_simulator_and_nothing_about_it() -> None:
+    world = ScriptedWorld()
+    with serving(world) as server:
+        [car] = join(server, "ada")
+        car.send(restart_line(Restart(0, 0.5)))
+        assert car.frame() == 2
+        assert server.counters.malformed_lines == 0
+        assert world.told == [("ada", "heard")]
+
+
+def join_unseen(server: Server, name: str) -> list[Car]:
+    """A car that has seen a picture and owes an answer to it."""
+    car = Car(server, name)
+    car.picture()
+    return [car]

@@ -52,6 +52,18 @@ def counts(*segments: int) -> tuple[int, int]:
     return state.segments_in_order, state.segments_backwards
 
 
+def test_a_state_says_which_track_its_car_was_added_to() -> None:
+    def on(track: int) -> wire.CarAdded:
+        return wire.CarAdded(wire.CarInfo("a", track=track, timestamp=0.0), timestamp=0.0)
+
+    stream = after(on(0), moved(1.0, -1))
+    first = stream.cars["a"]
+    for message in (wire.CarRemoved(A, timestamp=1.0), on(3), moved(1.1, -1)):
+        stream.apply(message)
+    assert (first.track, stream.cars["a"].track) == (0, 3)
+    assert stream.cars["a"].session != first.session
+
+
 def test_a_status_becomes_a_state() -> None:
     stream = after(moved(1.5, -1))
     assert stream.cars == {"a": CarState(7, 1.5, (1.0, 0.05, 2.0), 5.0, 5.0, -1)}

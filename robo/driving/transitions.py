@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +36,26 @@ class Transitions(NamedTuple):
     next_observation: Array
     """[N, O]: what the policy saw next."""
 
+    @property
+    def env_steps(self) -> int:
+        """How many steps these are."""
+        return len(self.reward)
+
+
+class Layout(NamedTuple):
+    """What rows of experience look like."""
+
+    type: Callable[..., Any]
+    """The NamedTuple of their arrays."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Of one row, array by array."""
+
 
 def observation_size(observation: config.Observation) -> int:
     """Length O of the vector that a policy sees: its last frames' features and its last actions."""
     return observation.history * COLOR_MASS_SIZE + observation.action_history * ACTION_SIZE
 
 
-def concatenate(parts: Sequence[Transitions]) -> Transitions:
-    """One after another, as one. Raises ValueError when there are none."""
-    if not parts:
-        raise ValueError("no transitions to concatenate")
-    return Transitions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def layout(observation_size: int) -> Layout:
+    """What a row of Transitions looks like."""
+    return Layout(Transitions, ((observation_size,), (ACTION_SIZE,), (), (), (observation_size,)))

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import tensorflow as tf
-
 FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
@@ -22,13 +20,16 @@ class Metrics:
 
     def __init__(self, run_folder: Path, now: Callable[[], float] = time.time) -> None:
         """``now``: the time that lines carry, in seconds since 1970."""
+        import tensorflow as tf  # noqa: PLC0415 who only reads needs none
+
         self._now = now
+        self._summary = tf.summary
         path = run_folder / FILE
         torn = _is_torn(path)
         self._lines = path.open("a", encoding="utf-8")
         if torn:
             self._lines.write("\n")
-        self._writer = tf.summary.create_file_writer(str(run_folder / TENSORBOARD))
+        self._writer = self._summary.create_file_writer(str(run_folder / TENSORBOARD))
 
     def write(self, kind: Kind, env_steps: int, train_steps: int, values: Mapping[str, float]) -> None:
         """Add a point: ``values`` by name, in both places under ``kind``; the line is on its way at once.
@@ -50,7 +51,7 @@ class Metrics:
         with self._writer.as_default(step):
             for name, value in finite.items():
                 if value is not None:
-                    tf.summary.scalar(f"{kind}/{name}", value)
+                    self._summary.scalar(f"{kind}/{name}", value)
 
     def flush(self) -> None:
         """Send everything to the files."""
