@@ -10,7 +10,8 @@ LOG ?=
 export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train_ddpg train_td3 run_debug_policy start_simulator start_redis start_tensorboard \
+.PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
+	train_tracks_full_speed report bench_learning run_debug_policy start_simulator start_redis start_tensorboard \
 	test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report replay_race track drive clean
 
 help: ## list the targets
@@ -31,6 +32,27 @@ train_ddpg: setup ## train DDPG in the simulator; resumes runs/$RUN (default: dd
 
 train_td3: setup ## train TD3, which takes longer a step and ends faster; resumes runs/$RUN (default: td3)
 	@exec $(PYTHON) -m scripts.train configs/td3.yml --run $(or $(RUN),td3) $(ARGS)
+
+train_sac: setup ## train SAC, which explores by its own entropy (default run: sac)
+	@exec $(PYTHON) -m scripts.train configs/sac.yml --run $(or $(RUN),sac) $(ARGS)
+
+train_rdpg: setup ## train RDPG, which remembers instead of seeing several pictures (default run: rdpg)
+	@exec $(PYTHON) -m scripts.train configs/rdpg.yml --run $(or $(RUN),rdpg) $(ARGS)
+
+train_rdpg_large: setup ## the same with the first system's networks (default run: rdpg_large)
+	@exec $(PYTHON) -m scripts.train configs/rdpg_large.yml --run $(or $(RUN),rdpg_large) $(ARGS)
+
+train_full_speed: setup ## train SAC with all of the throttle (default run: full_speed)
+	@exec $(PYTHON) -m scripts.train configs/full_speed.yml --run $(or $(RUN),full_speed) $(ARGS)
+
+train_tracks: setup ## train TD3 on many random tracks at once, score it on others (default run: tracks)
+	@exec $(PYTHON) -m scripts.train configs/tracks.yml --run $(or $(RUN),tracks) $(ARGS)
+
+train_tracks_full_speed: setup ## the same with SAC, all of the throttle and tighter bends
+	@exec $(PYTHON) -m scripts.train configs/tracks_full_speed.yml --run $(or $(RUN),tracks_full_speed) $(ARGS)
+
+report: setup ## learning curves of a run, or of several side by side: RUN=a,b,c
+	@exec $(PYTHON) -m scripts.report $(or $(RUN),ddpg) $(ARGS)
 
 run_debug_policy: setup ## drive the whole chain with the hand-written policy and print laps
 	@exec $(PYTHON) -m scripts.debug_policy --run $(or $(RUN),debug_policy) $(ARGS)
@@ -63,6 +85,9 @@ clean: ## remove .venv and caches; runs/ is kept
 
 bench_pipeline: setup ## the chain's latency and throughput beside naive designs; a JSON line a case (10 min)
 	@$(PYTHON) -m bench.pipeline $(ARGS)
+
+bench_learning: setup ## how soon and how well agents learn: CASES=ddpg,td3 SEEDS=1 pick some; a JSON line each
+	@$(PYTHON) -m bench.learning $(if $(CASES),--cases $(CASES)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 bench_report: setup ## docs/PERFORMANCE.md and its plots from what make bench_pipeline ARGS=--keep measured
 	@$(PYTHON) -m bench.report

@@ -7,13 +7,17 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from processes.learner import STEPS_A_CALL
 from processes.scheduling import learner_threads, usable_cores
 from robo import config
-from robo.driving.transitions import ACTION_SIZE, Transitions, layout, observation_size
+from robo.config import Config
+from robo.driving.experience import layout
+from robo.driving.transitions import Layout, observation_size
 from robo.learning.replay import Replay
 
 WARM_CALLS = 50
@@ -24,24 +28,28 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Measure train steps a second of a learner alone.")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="(10)")
-    seconds = parser.parse_args().seconds
-    print(json.dumps({"train_steps_per_s": round(train_rate(seconds), 1)}))
+    parser.add_argument(
+        "--config", type=Path, default=config.ROOT / "configs" / "ddpg.yml", metavar="FILE", help="(DDPG's)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting")
+    options = parser.parse_args()
+    rate = train_rate(options.seconds, config.load([options.config], options.set))
+    print(json.dumps({"train_steps_per_s": round(rate, 1)}))
     return 0
 
 
-def train_rate(seconds: float) -> float:
+def train_rate(seconds: float, settings: Config) -> float:
     """Train steps a second, sampled and trained as the learner does."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from robo.learning import agents  # noqa: PLC0415 imports TensorFlow
 
-    settings = config.load([config.ROOT / "configs" / "ddpg.yml"])
     agents.set_threads(learner_threads(settings, len(usable_cores())))
     size = observation_size(settings.observation)
     agent = agents.build(settings, size)
     agent.prepare(settings.agent.batch_size)
     random = np.random.default_rng(0)
-    replay = Replay(settings.replay.capacity, layout(size), random)
-    replay.add(_transitions(random, size))
+    replay = Replay(settings.replay.capacity, layout(settings), random)
+    replay.add(_rows(random, layout(settings)))
 
     def train() -> None:
         agent.train(replay.sample(settings.agent.batch_size, STEPS_A_CALL))
@@ -54,12 +62,22 @@ def train_rate(seconds: float) -> float:
     return (agent.step - before) / (time.perf_counter() - began)
 
 
-def _transitions(random: np.random.Generator, size: int) -> Transitions:
-    """Such as a driver's, by their ranges."""
-    observations = random.uniform(0.0, 1.0, (2, ROWS, size)).astype(np.float32)
-    actions = random.uniform(-1.0, 1.0, (ROWS, ACTION_SIZE)).astype(np.float32)
-    rewards = random.normal(0.0, 0.1, ROWS).astype(np.float32)
-    return Transitions(observations[0], actions, rewards, np.ones(ROWS, np.float32), observations[1])
+def _rows(random: np.random.Generator, kind: Layout) -> Any:
+    """Such as a driver's, by their ranges; every step counts and no episode ends."""
+    values = {
+        "action": lambda shape: random.uniform(-1.0, 1.0, shape),
+        "reward": lambda shape: random.normal(0.0, 0.1, shape),
+        "discount": np.ones,
+        "weight": np.ones,
+    }
+    rows = ROWS // (kind.shapes[1][0] if len(kind.shapes[1]) > 1 else 1)
+    fields = zip(kind.type._fields, kind.shapes, strict=True)
+    return kind.type(
+        *(
+            values.get(name, lambda shape: random.uniform(0.0, 1.0, shape))((rows, *shape)).astype(np.float32)
+            for name, shape in fields
+        )
+    )
 
 
 if __name__ == "__main__":

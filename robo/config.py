@@ -323,8 +323,8 @@ class Config(Settings):
 
     @property
     def restarts(self) -> bool:
-        """Whether exploring cars are put somewhere else when an episode has ended."""
-        return self.start.anywhere or self.tracks.training > 0
+        """Whether exploring cars are put somewhere else when an episode has ended; no real simulator can."""
+        return self.simulator.embedded and (self.start.anywhere or self.tracks.training > 0)
 
 
 LEARNED_UNDER = ("track", "tracks", "start", "driver", "observation", "action", "reward", "agent")
@@ -514,13 +514,10 @@ def _check(config: Config) -> Config:
         raise UserError(
             f"cars.groups: {config.cars.groups} is more than there are driving processes, {drivers}"
         )
-    if config.restarts and not simulator.embedded:
-        key = "tracks.training" if config.tracks.training else "start.anywhere"
-        raise UserError(f"{key}: only the embedded simulator puts cars elsewhere; leave simulator.host empty")
+    if config.tracks.training and not simulator.embedded:
+        raise UserError("tracks.training: only the embedded simulator has them; leave simulator.host empty")
     if config.restarts and simulator.mode == "race":
         raise UserError("simulator.mode: no car is put elsewhere in a race; set it to development")
-    if config.episode.end_on_crash and not config.restarts:
-        raise UserError("episode.end_on_crash: needs start.anywhere=true or tracks.training")
     if config.agent.recurrent and config.replay.n_step > 1:
         raise UserError(f"replay.n_step: {config.agent.type} learns from single steps; set it to 1")
     if not config.track and config.reward.kind == "progress":

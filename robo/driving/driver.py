@@ -101,7 +101,7 @@ class Driver:
             limits.max_seconds,
             episode.stuck_seconds,
             episode.stuck_metres,
-            end_on_crash=episode.end_on_crash and not evaluation,
+            end_on_crash=episode.end_on_crash and settings.restarts and not evaluation,
         )
         self._observations: deque[np.ndarray] = deque(maxlen=settings.observation.history)
         self._actions: deque[np.ndarray] = deque(maxlen=settings.observation.action_history)
