@@ -46,7 +46,7 @@ def train_rate(seconds: float, settings: Config) -> float:
     agents.set_threads(learner_threads(settings, len(usable_cores())))
     size = observation_size(settings.observation)
     agent = agents.build(settings, size)
-    agent.prepare(settings.agent.batch_size)
+    agent.prepare(settings.agent.batch_size, STEPS_A_CALL)
     random = np.random.default_rng(0)
     replay = Replay(settings.replay.capacity, layout(settings), random)
     replay.add(_rows(random, layout(settings)))

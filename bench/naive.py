@@ -100,7 +100,7 @@ class Brain:
         size = observation_size(settings.observation)
         self._settings = settings
         self._agent = agents.build(settings, size)
-        self._agent.prepare(settings.agent.batch_size)
+        self._agent.prepare(settings.agent.batch_size, STEPS_A_CALL)
         self._collector = NStepCollector(1, settings.agent.discount)
         self._replay = Replay(settings.replay.capacity, layout(size), np.random.default_rng(0))
         self._policy = _policy(self._agent, compiled=compiled)

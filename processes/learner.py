@@ -171,14 +171,13 @@ class Learner:
 
     def _train(self) -> bool:
         """Do a few train steps, if replay allows some. Whether it did."""
-        steps = min(STEPS_A_CALL, self._pace.allowed(self._replay.inserted, self._agent.step))
-        if steps == 0:
+        if self._pace.allowed(self._replay.inserted, self._agent.step) < STEPS_A_CALL:
             return False
         size = self._config.agent.batch_size
         if self._config.replay.priority:
-            rows, places, weights = self._replay.sample_by_priority(size, steps)
+            rows, places, weights = self._replay.sample_by_priority(size, STEPS_A_CALL)
         else:
-            rows, places, weights = self._replay.sample(size, steps), None, None
+            rows, places, weights = self._replay.sample(size, STEPS_A_CALL), None, None
         try:
             losses = self._agent.train(rows, weights)
         except ArithmeticError:
@@ -300,7 +299,7 @@ def main(context: Context) -> None:
     agent = agents.build(context.config, observation_size(context.config.observation))
     learner = Learner(context, agent)
     learner.restore()
-    agent.prepare(context.config.agent.batch_size)
+    agent.prepare(context.config.agent.batch_size, STEPS_A_CALL)
     context.ready()
     learner.run()
     learner.finish()

@@ -22,6 +22,8 @@ from processes.table import cars, channels, processes
 from robo import log
 from robo.cache import Cache, Lost
 from robo.config import Config
+from robo.errors import UserError
+from robo.learning import metrics
 from robo.learning.checkpoints import Checkpoints
 from robo.runs import RunFolder
 
@@ -48,6 +50,7 @@ def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
         finally:
             console.close()
     _write_summary(folder.path, config, figures, outcome)
+    _draw_curves(folder.path)
     if outcome.exit_code:
         print(f"error: {outcome.cause}", file=sys.stderr)  # noqa: T201 the last word
     return outcome.exit_code
@@ -163,6 +166,16 @@ def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outc
         "cars": config.cars.explorers + config.cars.evaluators,
     }
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _draw_curves(folder: Path) -> None:
+    """The learning curves so far, where something was learned."""
+    if not (folder / metrics.FILE).exists():
+        return
+    from robo.learning import report  # noqa: PLC0415 imports matplotlib, which takes a second
+
+    with contextlib.suppress(UserError, OSError):
+        report.write(folder)
 
 
 @contextlib.contextmanager

@@ -149,7 +149,7 @@ def test_termination_stops_bootstrapping_and_truncation_does_not(gamma: float, k
 def test_preparing_changes_nothing(kind: str) -> None:
     agent = build(kind=kind)
     before = variables(agent)
-    agent.prepare(32)
+    agent.prepare(8, 2)
     assert agent.step == 0
     for name, values in variables(agent).items():
         for one, other in zip(values, before[name], strict=True):

@@ -115,6 +115,12 @@ def test_bad_input_found_by_a_process_is_not_tried_again(tmp_path: Path) -> None
     assert notes(tmp_path) == ["start refusing1"]
 
 
+def test_an_end_beyond_help_is_not_tried_again_either(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("beyond_help1"))
+    assert supervised.run(lambda: False) == Outcome(1, "no use in going on")
+    assert notes(tmp_path) == ["start beyond_help1"]
+
+
 @pytest.mark.parametrize(("kind", "why"), [("silent", "no sign of life"), ("unready", "was not ready")])
 def test_process_that_hangs_is_killed_and_started_again(tmp_path: Path, kind: str, why: str) -> None:
     supervised = Supervised(tmp_path, child(f"{kind}1"))

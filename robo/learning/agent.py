@@ -7,7 +7,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
     from tf_agents.networks import network
-    from tf_agents.policies import actor_policy, greedy_policy, policy_saver
+    from tf_agents.policies import actor_policy, greedy_policy, policy_saver, tf_policy
     from tf_agents.specs import tensor_spec
     from tf_agents.trajectories import policy_step, time_step, trajectory
 
@@ -51,8 +51,11 @@ class Agent(ABC):
     which weights there are.
     """
 
-    shape_settings: tuple[str, ...]
+    shape_settings: ClassVar[tuple[str, ...]]
     """Those keys of the agent's settings on which the networks' shapes depend."""
+    compiled: ClassVar[bool] = True
+    """Whether XLA compiles the train step, once for each number of batches: it takes seconds, and a step is
+    then quicker by a tenth (DDPG) to a third (SAC)."""
 
     def __init__(self, config: Config, observation_size: int) -> None:
         self.settings = config.agent
@@ -133,19 +136,25 @@ class Agent(ABC):
         """
         given = batches if weights is None else (*batches, weights)
         try:
-            return self._train(*given)
+            results = self._train(*given)
         except tf.errors.InvalidArgumentError as error:
             if "inf or nan" in str(error):
                 raise LossNotFiniteError("a loss is not finite") from None
             raise
+        # What XLA compiles does not tell by itself.
+        if not all(np.isfinite(results[name].numpy()) for name in self._loss_names()):
+            raise LossNotFiniteError("a loss is not finite")
+        return results
 
-    def prepare(self, batch_size: int) -> None:
-        """Trace the train function and have TensorFlow optimise it, so that the first train step is quick.
+    def prepare(self, batch_size: int, batches: int) -> None:
+        """Trace and compile the train function for so many batches, so that the first train step is quick.
 
         Changes no weight.
         """
-        rows = tuple(np.empty((0, batch_size, *row), np.float32) for row in self._rows())
-        self.train(rows, np.empty((0, batch_size), np.float32) if self._prioritised else None)
+        before = self.snapshot()
+        rows = tuple(np.zeros((batches, batch_size, *row), np.float32) for row in self._rows())
+        self.train(rows, np.ones((batches, batch_size), np.float32) if self._prioritised else None)
+        self.go_back(before)
 
     def actor_weights(self) -> Array:
         """A copy of the actor's weights, float32 [P], in the order of ``robo.driving.actor``."""
@@ -154,6 +163,11 @@ class Agent(ABC):
     def load_actor(self, flat: Array) -> None:
         """Set the actor's weights, float32 [P], but no target's. Raises ValueError on another length."""
         _assign_flat(self.actor, flat)
+
+    @property
+    def policy(self) -> tf_policy.TFPolicy:
+        """The greedy policy of the actor as it learns on."""
+        return greedy_policy.GreedyPolicy(self._agent.policy)
 
     def policy_saver(self, weights: Array | None = None) -> policy_saver.PolicySaver:
         """What exports the policy without noise, with these weights, float32 [P], or the actor's.
@@ -207,8 +221,8 @@ class Agent(ABC):
         if self._prioritised:
             signature.append(tf.TensorSpec([None, None], tf.float32))
 
-        # Compiled by XLA a step takes 30% longer on a core; AutoGraph would only add seconds of tracing.
-        @tf.function(input_signature=signature, autograph=False)
+        # AutoGraph would only add seconds of tracing.
+        @tf.function(input_signature=signature, autograph=False, jit_compile=self.compiled)
         def train(*given: tf.Tensor) -> dict[str, tf.Tensor]:
             count = tf.shape(given[0])[0]
             errors = tf.zeros(tf.shape(given[0])[:2])

@@ -25,6 +25,7 @@ class Rdpg(Agent):
     """
 
     shape_settings = ("input_layers", "lstm", "output_layers")
+    compiled = False  # it would take a minute, and make a large network's step slower
 
     @property
     def _steps(self) -> int:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from processes.launch import Context
-from robo.errors import UserError
+from robo.errors import FatalError, UserError
 
 
 def main(context: Context) -> None:
@@ -19,6 +19,8 @@ def main(context: Context) -> None:
         raise RuntimeError("broken on purpose")
     if kind == "refusing":
         raise UserError("track: not to my taste; choose another")
+    if kind == "beyond_help":
+        raise FatalError("no use in going on")
     if kind == "unready":
         while True:
             context.beat()

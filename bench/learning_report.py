@@ -1,0 +1,94 @@
+"""Make the table and the curves of docs/LEARNING.md from what ``bench.learning --keep`` measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from bench.learning import CASES, RESULTS, Case
+from robo import config
+from robo.errors import UserError
+from robo.learning import report
+from scripts.command import guarded
+
+PAGE = config.ROOT / "docs" / "LEARNING.md"
+BEGIN, END = "<!-- figures: made by make bench_learning_report -->", "<!-- end of figures -->"
+
+Result = dict[str, Any]
+
+
+def main() -> int:
+    """The command line; it has no options."""
+    try:
+        lines = RESULTS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise UserError(f"{RESULTS}: not there; make it: make bench_learning ARGS=--keep") from None
+    # Of a case and seed that was measured twice the later one counts.
+    results = {(line["case"], line["seed"]): line for line in map(json.loads, lines)}
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table(results)}\n{END}{after}", encoding="utf-8")
+    for name in CASES:
+        _draw(name, [seed for case, seed in results if case == name])
+    print(f"wrote {PAGE.relative_to(config.ROOT)} and its curves")
+    return 0
+
+
+def table(results: dict[tuple[str, int], Result]) -> str:
+    """Markdown: a row a case and seed, in the cases' order."""
+    rows = [
+        "| case | seed | asked | 3 clean laps after s | all asked after s | best lap s | s/m | clean laps | "
+        "env steps | train steps | learner, of alone |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, case in CASES.items():
+        for seed in sorted(seed for one, seed in results if one == name):
+            result = results[name, seed]
+            cells = [
+                name,
+                seed,
+                asked(case),
+                result["seconds_to_three_clean_laps"],
+                result["seconds_to_target"],
+                _rounded(result["best_lap_s"], 2),
+                _rounded(result["best_lap_s_per_m"], 3),
+                _rounded(result["clean_lap_rate"], 2),
+                result["env_steps"],
+                result["train_steps"],
+                _rounded(result["learner_ratio"], 2),
+            ]
+            rows.append("| " + " | ".join("not" if cell is None else str(cell) for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def asked(case: Case) -> str:
+    """What a case is to show, in words."""
+    parts = []
+    if case.three_laps_within_s:
+        parts.append(f"3 clean laps in {case.three_laps_within_s:g} s")
+    if case.lap_under_s:
+        parts.append(f"a lap under {case.lap_under_s:g} s")
+    if case.tracks:
+        parts.append(f"{case.clean_rate * case.tracks:.0f} of {case.tracks} unseen tracks")
+    elif case.clean_rate:
+        parts.append(f"{100 * case.clean_rate:.0f}% clean")
+    if case.pace_under:
+        parts.append(f"under {case.pace_under:g} s/m")
+    return f"{', '.join(parts)}; within {case.limit_s:g} s"
+
+
+def _draw(name: str, seeds: list[int]) -> None:
+    folders = [config.ROOT / "runs" / f"bench-{name}-{seed}" for seed in seeds]
+    runs = [report.RunCurves(folder) for folder in folders if (folder / "metrics.jsonl").exists()]
+    if runs:
+        report.draw(runs, RESULTS.parent / f"{name}.png")
+
+
+def _rounded(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,129 @@
+"""The learner survives losses that are not finite, a few times, and tells of what it is given."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from processes.channels import Latest
+from processes.learner import FAILURES, MOST_ROLLBACKS, Learner, Pace
+from processes.table import AVERAGED, LEARNING
+from robo import config
+from robo.driving.transitions import Transitions
+from robo.errors import FatalError
+from robo.learning import agents
+
+SETS = (
+    "agent.actor_layers=[8]",
+    "agent.critic_layers=[8]",
+    "agent.batch_size=16",
+    "observation.history=1",
+    "observation.action_history=0",
+    "replay.random_transitions=32",
+)
+SIZE = 24
+
+
+def transitions(count: int, reward: float = 0.1) -> Transitions:
+    random = np.random.default_rng(0)
+    seen = random.uniform(0.0, 1.0, (2, count, SIZE)).astype(np.float32)
+    action = random.uniform(-1.0, 1.0, (count, 2)).astype(np.float32)
+    ones = np.ones(count, np.float32)
+    return Transitions(seen[0], action, np.float32(reward) * ones, ones, seen[1])
+
+
+class Lone:
+    """A learner without the other processes; its queue is an ordinary one."""
+
+    def __init__(self, folder: Path, *sets: str) -> None:
+        settings = config.load(sets=[*SETS, *sets])
+        self.agent = agents.build(settings, SIZE)
+        self.queue: queue.Queue = queue.Queue()
+        self.weights = Latest(2, 4 * self.agent.actor_weights().size)
+        context = SimpleNamespace(
+            config=settings,
+            run=SimpleNamespace(folder=folder, redis_url="unix:///nowhere", name="test"),
+            channels={"weights": self.weights, "experience:explorer0": self.queue},
+            beat=lambda: None,
+            stopping=True,
+        )
+        self.learner = Learner(context, self.agent)
+
+    def feed(self, rows: Transitions) -> None:
+        self.queue.put(rows)
+        self.learner._receive()
+
+
+def test_a_loss_that_is_not_finite_puts_the_last_good_weights_back(tmp_path: Path) -> None:
+    lone = Lone(tmp_path)
+    lone.feed(transitions(64))
+    assert lone.learner._train()
+    lone.learner._keep_good()
+    good, step = lone.agent.actor_weights(), lone.agent.step
+    lone.feed(transitions(4000, reward=1e30))
+    for time in range(1, MOST_ROLLBACKS + 1):
+        assert lone.learner._train()
+        np.testing.assert_array_equal(lone.agent.actor_weights(), good)
+        assert lone.agent.step == step
+        files = list((tmp_path / FAILURES).iterdir())
+        assert len(files) == time
+    with np.load(files[0], allow_pickle=False) as batch:
+        assert batch["reward"].shape == (4, 16)
+        assert batch["reward"].max() > 1e29
+    with pytest.raises(
+        FatalError, match=r"a loss was not finite.*batch-.*\.npz; the weights were put back 3"
+    ):
+        lone.learner._train()
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
+    lone = Lone(tmp_path)
+    lone.feed(transitions(64))
+    lone.learner._keep_good()
+    kept = lone.learner._good
+    lone.agent.load_actor(np.full_like(lone.agent.actor_weights(), np.nan))
+    lone.learner._keep_good()
+    assert lone.learner._good is kept
+
+
+def test_explorers_get_the_actor_and_the_evaluator_its_average(tmp_path: Path) -> None:
+    lone = Lone(tmp_path, "agent.actor_learning_rate=0.05")
+    lone.feed(transitions(2000))
+    lone.learner._publish()
+    for _ in range(5):
+        lone.learner._train()
+    lone.learner._publish()
+    (version, newest), (same, average) = lone.weights.get(LEARNING), lone.weights.get(AVERAGED)
+    assert version == same == lone.agent.step + 1
+    assert newest == lone.agent.actor_weights().tobytes()
+    assert average != newest
+    assert np.isfinite(np.frombuffer(average, np.float32)).all()
+
+
+def test_priorities_follow_what_was_learned(tmp_path: Path) -> None:
+    lone = Lone(tmp_path, "replay.priority=0.6")
+    lone.feed(transitions(64))
+    before = lone.learner._replay._priorities.values(64)
+    lone.learner._train()
+    after = lone.learner._replay._priorities.values(64)
+    assert (before == 1.0).all()
+    assert (after != before).sum() > 16
+    assert "td_errors" not in lone.learner._losses
+
+
+def test_the_pace_counts_steps_also_in_sequences() -> None:
+    plain = Pace(config.load(sets=["agent.batch_size=100", "replay.max_samples_per_insert=10"]))
+    recurrent = Pace(
+        config.load(
+            [config.ROOT / "configs" / "rdpg.yml"],
+            ["agent.batch_size=5", "agent.sequence_length=20", "replay.max_samples_per_insert=10"],
+        )
+    )
+    for pace in (plain, recurrent):
+        assert pace.allowed(2999, 0) == 0
+        assert pace.allowed(3000, 0) == 1
+        assert pace.allowed(3100, 0) == 11
