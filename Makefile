@@ -7,12 +7,14 @@ RUN ?=
 SEED ?= 1
 ARGS ?=
 LOG ?=
+POLICY ?=
 export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
-	train_tracks_full_speed report bench_learning run_debug_policy start_simulator start_redis start_tensorboard \
-	test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report replay_race track drive clean
+	train_tracks_full_speed report run_debug_policy run_trained_policy start_simulator start_redis \
+	start_tensorboard test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report \
+	bench_learning bench_learning_report replay_race track drive clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -57,6 +59,9 @@ report: setup ## learning curves of a run, or of several side by side: RUN=a,b,c
 run_debug_policy: setup ## drive the whole chain with the hand-written policy and print laps
 	@exec $(PYTHON) -m scripts.debug_policy --run $(or $(RUN),debug_policy) $(ARGS)
 
+run_trained_policy: setup ## drive an exported policy: POLICY=runs/ddpg/policies/best (ARGS="--laps 5 --cars 3")
+	@exec $(PYTHON) -m scripts.run_policy "$(POLICY)" --run $(or $(RUN),run_policy) $(ARGS)
+
 start_simulator: setup ## start the embedded simulator alone, on ports 11000 and 11001
 	@exec $(PYTHON) -m scripts.simulator $(ARGS)
 
@@ -88,6 +93,9 @@ bench_pipeline: setup ## the chain's latency and throughput beside naive designs
 
 bench_learning: setup ## how soon and how well agents learn: CASES=ddpg,td3 SEEDS=1 pick some; a JSON line each
 	@$(PYTHON) -m bench.learning $(if $(CASES),--cases $(CASES)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+bench_learning_report: setup ## docs/LEARNING.md and its curves from what make bench_learning ARGS=--keep measured
+	@$(PYTHON) -m bench.learning_report
 
 bench_report: setup ## docs/PERFORMANCE.md and its plots from what make bench_pipeline ARGS=--keep measured
 	@$(PYTHON) -m bench.report

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
@@ -60,6 +61,8 @@ class DrivenCar:
     def _policy(self, config: Config) -> Policy:
         if config.driver == "debug":
             return FollowColors(config.action)
+        if config.driver == "policy":
+            return Exported(Path(config.policy))
         if self.evaluates:
             return Greedy(self.actor)
         random = np.random.default_rng([config.seed, self.car.index])
@@ -80,6 +83,23 @@ class DrivenCar:
         if version != self.weights_version:
             self.actor.load(np.frombuffer(weights, np.float32))
             self.weights_version = version
+
+
+class Exported:
+    """An exported policy drives."""
+
+    def __init__(self, folder: Path) -> None:
+        from robo.learning.saved_policy import SavedPolicy  # noqa: PLC0415 imports TensorFlow
+
+        self._policy = SavedPolicy(folder)
+
+    def begin(self) -> None:
+        """The policy forgets what it saw."""
+        self._policy.begin()
+
+    def act(self, vector: np.ndarray, observation: np.ndarray) -> np.ndarray:
+        """See Policy."""
+        return self._policy(vector)
 
 
 class EvaluationWeights:

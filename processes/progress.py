@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from robo.cache import Cache, LapRecord, Progress
@@ -23,6 +24,9 @@ class Figures:
     clean_laps_in_a_row: int = 0
     best_lap: float = 0.0
     """Simulation seconds; 0: none yet."""
+    clean_seconds: float = 0.0
+    """Of all clean laps together."""
+    laps_by_car: Counter[str] = field(default_factory=Counter)
     first_clean_lap_at: float | None = None
     """Wall seconds since the start, when the first clean lap was complete."""
     enough_laps_at: float | None = None
@@ -62,6 +66,8 @@ class Follower:
         if figures.enough_laps_at is not None:
             laps = "clean lap" if limits.clean_laps == 1 else f"{limits.clean_laps} clean laps in a row"
             return f"{laps} after {figures.enough_laps_at:.1f} s"
+        if limits.laps and all(figures.laps_by_car[car] >= limits.laps for car in self._scored):
+            return lap_figures(figures)
         if limits.env_steps and steps >= limits.env_steps:
             return f"{steps} steps"
         if limits.wall_seconds and figures.wall_seconds >= limits.wall_seconds:
@@ -71,12 +77,23 @@ class Follower:
     def _count(self, lap: LapRecord) -> None:
         figures = self.figures
         figures.laps += 1
+        figures.laps_by_car[lap.car] += 1
         figures.clean_laps_in_a_row = lap.clean_in_a_row
         if not lap.clean:
             return
         figures.clean_laps += 1
+        figures.clean_seconds += lap.seconds
         figures.best_lap = min(figures.best_lap or lap.seconds, lap.seconds)
         if figures.first_clean_lap_at is None:
             figures.first_clean_lap_at = lap.at - self._started
         if 0 < self._limits.clean_laps <= lap.clean_in_a_row and figures.enough_laps_at is None:
             figures.enough_laps_at = lap.at - self._started
+
+
+def lap_figures(figures: Figures) -> str:
+    """How the laps were, in words."""
+    clean, laps = figures.clean_laps, figures.laps
+    share = f"{clean} of {laps} laps clean"
+    if not clean:
+        return share
+    return f"{share}, {figures.best_lap:.2f} s the best, {figures.clean_seconds / clean:.2f} s their mean"

@@ -38,7 +38,7 @@ def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
 
     Raises UserError before anything is started when the input can't be worked with.
     """
-    if not restart:
+    if not restart and config.driver == "agent":
         folder.check(config)
     config = preflight.check(config)
     with _socket_path(folder.path) as socket:
@@ -160,6 +160,8 @@ def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outc
         "seconds_to_clean_laps": figures.enough_laps_at,
         "clean_laps": figures.clean_laps,
         "laps": figures.laps,
+        "clean_lap_rate": figures.clean_laps / figures.laps if figures.laps else None,
+        "mean_lap_seconds": figures.clean_seconds / figures.clean_laps if figures.clean_laps else None,
         "best_lap_seconds": figures.best_lap or None,
         **{name: counters.get(name, 0) for name in ("env_steps", "train_steps", "replay")},
         "clock": config.simulator.clock if config.simulator.embedded else "realtime",

@@ -281,6 +281,7 @@ class Limits(Settings):
 
     env_steps: NonNegativeInt
     clean_laps: NonNegativeInt
+    laps: NonNegativeInt
     wall_seconds: NonNegative
 
 
@@ -303,7 +304,8 @@ class Config(Settings):
 
     track: str
     seed: int
-    driver: Literal["agent", "debug"]
+    driver: Literal["agent", "debug", "policy"]
+    policy: str
     simulator: Simulator
     randomisation: Randomisation
     tracks: Tracks
@@ -520,6 +522,8 @@ def _check(config: Config) -> Config:
         raise UserError("simulator.mode: no car is put elsewhere in a race; set it to development")
     if config.agent.recurrent and config.replay.n_step > 1:
         raise UserError(f"replay.n_step: {config.agent.type} learns from single steps; set it to 1")
+    if (config.driver == "policy") != bool(config.policy):
+        raise UserError("policy: name the folder of an exported policy, with driver=policy and only then")
     if not config.track and config.reward.kind == "progress":
         raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")
     return config

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from absl import logging
 from numpy.typing import NDArray
 
 with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
-    from tf_agents.trajectories import time_step
+    pass
 
-from robo.errors import UserError
 from robo.learning.agents import Agent
 from robo.learning.folders import whole_folder
 
@@ -57,20 +56,3 @@ def _without_warnings() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-def load_policy(folder: Path) -> Callable[[Array], Array]:
-    """The policy in ``folder``: observations, float32 [B, O], to actions in -1..1, float32 [B, 2].
-
-    Raises UserError when there is none.
-    """
-    try:
-        policy = tf.saved_model.load(str(folder))
-    except (OSError, tf.errors.OpError):
-        raise UserError(f"{folder}: no exported policy; name a folder that holds saved_model.pb") from None
-
-    def act(observation: Array) -> Array:
-        step = time_step.restart(tf.constant(observation), batch_size=len(observation))
-        return policy.action(step).action.numpy()
-
-    return act

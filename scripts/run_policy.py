@@ -1,0 +1,66 @@
+"""Drive an exported policy: python -m scripts.run_policy runs/ddpg/policies/best."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from processes import session
+from robo import config
+from robo.errors import UserError
+from robo.runs import RunFolder
+from scripts.command import guarded, run_parser, settings
+
+CONFIG = config.ROOT / "configs" / "run_policy.yml"
+
+
+def main() -> int:
+    """The command line."""
+    parser = run_parser(
+        "Drive an exported policy and print its laps. What it sees and what its actions mean was exported "
+        "with it; where not, --set says it.",
+        "run_policy",
+    )
+    parser.add_argument("policy", type=Path, help="its folder, such as runs/ddpg/policies/best")
+    parser.add_argument("--laps", type=int, default=3, metavar="N", help="of every car (3)")
+    parser.add_argument("--cars", type=int, default=1, metavar="N", help="(1)")
+    parser.add_argument("--json", action="store_true", help="print the figures as a JSON line at the end")
+    arguments = parser.parse_args()
+    sets = [*exported(arguments.policy), f"limits.laps={arguments.laps}", f"cars.evaluators={arguments.cars}"]
+    loaded = config.load([CONFIG], [*sets, *settings(arguments)], os.environ)
+    folder = RunFolder(arguments.run, arguments.runs)
+    code = session.run(loaded, folder, restart=False)
+    if arguments.json:
+        print(json.dumps(figures(folder.path)))
+    return code
+
+
+def exported(folder: Path) -> list[str]:
+    """The settings that go with a policy. Raises UserError when there is none in the folder."""
+    from robo.learning.saved_policy import MODEL, read_details  # noqa: PLC0415 imports TensorFlow
+
+    if not (folder / MODEL).is_file():
+        raise UserError(f"{folder}: no exported policy; name a folder that holds {MODEL}")
+    details = read_details(folder)
+    sets = [f"policy={folder}"]
+    if details.get("track"):
+        sets.append(f"track={details['track']}")
+    for section in ("observation", "action"):
+        values: Mapping[str, Any] = details.get(section, {})
+        sets += [f"{section}.{key}={value}" for key, value in values.items()]
+    return sets
+
+
+def figures(folder: Path) -> dict[str, Any]:
+    """How it drove, out of the run's summary."""
+    summary = json.loads((folder / session.SUMMARY).read_text(encoding="utf-8"))
+    names = ("laps", "clean_laps", "clean_lap_rate", "best_lap_seconds", "mean_lap_seconds")
+    return {name: summary[name] for name in names}
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
