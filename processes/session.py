@@ -23,7 +23,7 @@ from robo import log
 from robo.cache import Cache, Lost
 from robo.config import Config
 from robo.errors import UserError
-from robo.learning import metrics
+from robo.learning import report
 from robo.learning.checkpoints import Checkpoints
 from robo.runs import RunFolder
 
@@ -46,11 +46,11 @@ def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
         console = Console()
         try:
             _open(folder, config, console, restart=restart)
-            outcome, figures = _supervise(config, folder, url, console, managed_redis=managed)
+            outcome, figures, interrupted = _supervise(config, folder, url, console, managed_redis=managed)
         finally:
             console.close()
     _write_summary(folder.path, config, figures, outcome)
-    _draw_curves(folder.path)
+    _write_curves(folder.path, draw=not interrupted)
     if outcome.exit_code:
         print(f"error: {outcome.cause}", file=sys.stderr)  # noqa: T201 the last word
     return outcome.exit_code
@@ -73,7 +73,8 @@ def _open(folder: RunFolder, config: Config, console: Console, *, restart: bool)
 
 def _supervise(
     config: Config, folder: RunFolder, url: str, console: Console, *, managed_redis: bool
-) -> tuple[Outcome, Figures]:
+) -> tuple[Outcome, Figures, bool]:
+    """How the run ended, how it went, and whether it was told to stop."""
     fleet = cars(config)
     cache = Cache(url, folder.name)
     run_ = Run(folder.name, folder.path, config, url, fleet)
@@ -88,7 +89,7 @@ def _supervise(
     outcome = supervisor.run(look)
     console.close()
     console.say((look.ended_by or outcome.cause or "stopped") + _where(folder.path))
-    return outcome, follower.figures
+    return outcome, follower.figures, not (look.ended_by or outcome.cause)
 
 
 class _Look:
@@ -170,14 +171,11 @@ def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outc
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
-def _draw_curves(folder: Path) -> None:
-    """The learning curves so far, where something was learned."""
-    if not (folder / metrics.FILE).exists():
-        return
-    from robo.learning import report  # noqa: PLC0415 imports matplotlib, which takes a second
-
+def _write_curves(folder: Path, *, draw: bool) -> None:
+    """The learning curves so far, where something was learned; a picture takes seconds, so whoever waits for
+    the end can do without."""
     with contextlib.suppress(UserError, OSError):
-        report.write(folder)
+        report.write(folder, picture=draw)
 
 
 @contextlib.contextmanager

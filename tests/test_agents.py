@@ -14,7 +14,7 @@ from robo.learning import agents
 OBSERVATION_SIZE = 6
 LAYERS = ("agent.actor_layers=[32, 32]", "agent.critic_layers=[32, 32]")
 MEMORY = ("agent.input_layers=[16]", "agent.lstm=16", "agent.output_layers=[16]")
-STEPS = ("agent.sequence_length=5", "agent.burn_in=2")
+STEPS = ("agent.sequence_length=3", "agent.burn_in=1")
 
 
 def build(*sets: str, kind: str = "ddpg") -> agents.Agent:
@@ -28,17 +28,23 @@ def train(agent: agents.Agent, given: Transitions | Sequences, *more: np.ndarray
     return {name: loss.numpy() for name, loss in losses.items()}
 
 
+@pytest.fixture(autouse=True)
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA takes seconds for each agent."""
+    monkeypatch.setattr(agents.Agent, "compiled", False)
+
+
 def sequences(count: int = 8, seed: int = 0) -> Sequences:
-    """Of 2 steps of burn-in and 5 that count, but the last two."""
+    """Of a step of burn-in and three that count, but the last one."""
     random = np.random.default_rng(seed)
-    weight = np.ones((count, 7), np.float32)
-    weight[:, :2] = weight[:, 5:] = 0.0
+    weight = np.ones((count, 4), np.float32)
+    weight[:, 0] = weight[:, 3] = 0.0
 
     def uniform(*size: int) -> np.ndarray:
         return random.uniform(-1.0, 1.0, (count, *size)).astype(np.float32)
 
     return Sequences(
-        uniform(8, OBSERVATION_SIZE), uniform(7, 2), uniform(7), np.ones((count, 7), np.float32), weight
+        uniform(5, OBSERVATION_SIZE), uniform(4, 2), uniform(4), np.ones((count, 4), np.float32), weight
     )
 
 
@@ -235,35 +241,35 @@ def test_rdpg_learns_only_from_the_steps_that_count() -> None:
     given = sequences()
     plain = after(given)
     late = sequences()
-    late.observation[:, 6:] += 1.0
+    late.observation[:, 4:] += 1.0
     for array in (late.action, late.reward, late.discount):
-        array[:, 5:] += 1.0
+        array[:, 3:] += 1.0
     np.testing.assert_array_equal(after(late), plain)
     early = sequences()
     early.observation[:, 0] += 1.0
     assert not np.array_equal(after(early), plain)
     early = sequences()
-    early.reward[:, :2] += 1.0
+    early.reward[:, 0] += 1.0
     np.testing.assert_array_equal(after(early), plain)
 
 
 def test_rdpg_learns_what_only_a_memory_can() -> None:
-    """The best action is what the first of seven observations said."""
+    """The best action is what the first of four observations said."""
     agent = build("agent.actor_learning_rate=0.003", "agent.critic_learning_rate=0.003", kind="rdpg")
     random = np.random.default_rng(0)
     shape = (150, 64)
-    observation = np.zeros((*shape, 8, OBSERVATION_SIZE), np.float32)
+    observation = np.zeros((*shape, 5, OBSERVATION_SIZE), np.float32)
     observation[:, :, 0, :2] = random.choice([-1.0, 1.0], (*shape, 2))
-    action = random.uniform(-1.0, 1.0, (*shape, 7, 2)).astype(np.float32)
+    action = random.uniform(-1.0, 1.0, (*shape, 4, 2)).astype(np.float32)
     best = 0.6 * observation[:, :, :1, :2]
     reward = -np.sum((action - best) ** 2, axis=-1)
-    weight = np.ones((*shape, 7), np.float32)
+    weight = np.ones((*shape, 4), np.float32)
     given = Sequences(observation, action, reward, np.zeros_like(reward), weight)
     for _ in range(4):
         agent.train(given)
     actor = actors.build(agent.settings, OBSERVATION_SIZE)
     actor.load(agent.actor_weights())
-    for step in range(7):
+    for step in range(4):
         chosen = actor(observation[0, :, step])
     assert float(np.sqrt(np.mean((chosen - best[0, :, 0]) ** 2))) < 0.3
 
@@ -303,3 +309,20 @@ def test_going_back_undoes_train_steps(kind: str) -> None:
         for one in (agent, other):
             train(one, rows(kind, seed=3))
         np.testing.assert_allclose(agent.actor_weights(), other.actor_weights(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ddpg", "sac"])
+def test_what_xla_compiles_learns_the_same_and_tells_of_losses(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = build(kind=kind)
+    monkeypatch.setattr(agents.Agent, "compiled", True)
+    compiled = build(kind=kind)
+    losses = [train(agent, batch()) for agent in (plain, compiled)]
+    if kind == "ddpg":  # the other draws random numbers
+        assert losses[0]["critic_loss"] == pytest.approx(losses[1]["critic_loss"], rel=1e-4)
+        np.testing.assert_allclose(plain.actor_weights(), compiled.actor_weights(), atol=1e-5)
+    given = batch()
+    given.reward[3] = np.nan
+    with pytest.raises(agents.LossNotFiniteError):
+        train(compiled, given)

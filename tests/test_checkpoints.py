@@ -20,6 +20,12 @@ from robo.learning.replay import Replay
 COUNTERS = {"env_steps": 1234, "best": 5.5}
 
 
+@pytest.fixture(autouse=True)
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA takes seconds for each agent."""
+    monkeypatch.setattr(agents.Agent, "compiled", False)
+
+
 class StubAgent:
     """An agent whose whole state is a few bytes, which may refuse to be written."""
 

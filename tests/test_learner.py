@@ -28,6 +28,12 @@ SETS = (
 SIZE = 24
 
 
+@pytest.fixture(autouse=True)
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA takes seconds for each agent."""
+    monkeypatch.setattr(agents.Agent, "compiled", False)
+
+
 def transitions(count: int, reward: float = 0.1) -> Transitions:
     random = np.random.default_rng(0)
     seen = random.uniform(0.0, 1.0, (2, count, SIZE)).astype(np.float32)

@@ -9,9 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from robo import config
@@ -103,7 +100,7 @@ class RunCurves:
         return Curve(*np.array(rows, np.float64).T) if rows else None
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, *, picture: bool = True) -> None:
     """Write a run's curves beside its metrics. Raises UserError as RunCurves does, and OSError."""
     run = RunCurves(folder)
     points = run.evaluations()
@@ -111,7 +108,8 @@ def write(folder: Path) -> None:
         table = csv.DictWriter(file, list(points[0]) if points else ["seconds"])
         table.writeheader()
         table.writerows(points)
-    draw([run], folder / CURVES_PNG)
+    if picture:
+        draw([run], folder / CURVES_PNG)
 
 
 def draw(runs: Sequence[RunCurves], path: Path) -> None:
@@ -120,12 +118,15 @@ def draw(runs: Sequence[RunCurves], path: Path) -> None:
     Of one run the band is from the least to the largest episode, or lap, of each point; of several the line
     is their mean and the band from the least to the largest of them.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 takes a second
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     groups: dict[bytes, list[RunCurves]] = {}
     for run in runs:
         groups.setdefault(_key(run.settings), []).append(run)
     figure = Figure(figsize=(15, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: list[Axes] = list(figure.subplots(2, 3).flat)
+    axes = list(figure.subplots(2, 3).flat)
     for panel, axis in zip(PANELS, axes, strict=True):
         for group, colour in zip(groups.values(), COLOURS * (1 + len(groups) // len(COLOURS)), strict=False):
             _draw_group(axis, panel, group, colour)
@@ -143,7 +144,7 @@ def draw(runs: Sequence[RunCurves], path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def _draw_group(axis: Axes, panel: Panel, group: Sequence[RunCurves], colour: str) -> None:
+def _draw_group(axis: Any, panel: Panel, group: Sequence[RunCurves], colour: str) -> None:
     curves = [curve for run in group if (curve := run.curve(panel)) is not None]
     if not curves:
         return
