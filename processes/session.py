@@ -38,7 +38,7 @@ def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
 
     Raises UserError before anything is started when the input can't be worked with.
     """
-    if not restart and config.driver == "agent":
+    if not restart and config.driver != "policy":  # which leaves nothing to go on from
         folder.check(config)
     config = preflight.check(config)
     with _socket_path(folder.path) as socket:

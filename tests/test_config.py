@@ -34,9 +34,15 @@ def test_base_alone_is_a_whole_config() -> None:
     assert (ROOT / loaded.track).exists()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yml")))
-def test_the_configs_that_come_along_load(name: str) -> None:
-    assert config.load([ROOT / "configs" / f"{name}.yml"])
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yml")), ids=lambda path: path.stem)
+def test_the_configs_that_come_along_load(path: Path) -> None:
+    if path != config.BASE:
+        assert config.load([path], ["policy=somewhere"] if path.stem == "run_policy" else [])
+
+
+def test_an_exported_policy_is_named_where_one_drives_and_only_there(tmp_path: Path) -> None:
+    assert complaint("driver=policy").startswith("policy: name the folder of an exported policy")
+    assert complaint("policy=here").startswith("policy: name the folder of an exported policy")
 
 
 def test_every_key_of_base_says_what_it_is_in_the_right_type() -> None:
