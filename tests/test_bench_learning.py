@@ -27,7 +27,7 @@ def test_a_fast_lap_has_to_be_clean() -> None:
 
 
 def test_a_pace_is_the_mean_of_a_window_that_is_clean_enough() -> None:
-    slow, fast = [12.0] * 5, [9.0] * WINDOW
+    slow, fast = [-12.0] * 5, [9.0] * WINDOW
     fast[3] = fast[7] = -9.0
     assert shown(PACE, laps(*slow, *fast[:-1]), [], 20.0).seconds_to_target is None
     assert shown(PACE, laps(*slow, *fast), [], 20.0).seconds_to_target == 10.0 * (5 + WINDOW)

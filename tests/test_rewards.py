@@ -167,4 +167,4 @@ def test_progress_is_the_default_where_the_track_is_known(
     kind: str, track: Track | None, built: type
 ) -> None:
     settings = config.load(sets=[f"reward.kind={kind}"]).reward
-    assert type(build(settings, track)) is built
+    assert type(build(settings, track_known=track is not None)) is built

@@ -48,7 +48,7 @@ class StreamState:
         elif isinstance(message, wire.RaceParameters):
             self._segments = message.num_segments
         elif isinstance(message, wire.CarAdded):
-            self._tracks[message.car.name] = message.car.track
+            self._tracks[message.car.name] = message.car.track or 0
         elif isinstance(message, wire.CarRemoved):
             self._forget(message.car.name)
 

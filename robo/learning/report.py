@@ -56,11 +56,10 @@ class RunCurves:
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError when there is no run, or it measured nothing yet."""
-        try:
-            self.settings: Config = config.read(folder / "config.yml")
-            self.lines = metrics.read(folder)
-        except FileNotFoundError:
-            raise UserError(f"{folder}: no run with metrics; name a folder of runs/") from None
+        if not (folder / metrics.FILE).is_file():
+            raise UserError(f"{folder}: no run with metrics; name a folder of runs/")
+        self.settings: Config = config.read(folder / "config.yml")
+        self.lines = metrics.read(folder)
         if not self.lines:
             raise UserError(f"{folder}: nothing measured yet; let the run go on for a while")
         self.name = folder.name

@@ -42,8 +42,8 @@ class CarInfo(Message):
     team_id: str = ""
     color: str = ""
     texture: str = ""
-    track: int = 0
-    """Which of the embedded simulator's tracks it is on; a real one has but one."""
+    track: int | msgspec.UnsetType = msgspec.UNSET
+    """Which of the embedded simulator's tracks it is on, where it has several; a real one has but one."""
 
 
 class CarMessage(Message):
