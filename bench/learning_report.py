@@ -29,9 +29,10 @@ def main() -> int:
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(results)}\n{END}{after}", encoding="utf-8")
     for name in CASES:
         _draw(name, [seed for case, seed in results if case == name])
+    figures = f"{table(results)}\n{curves()}"
+    PAGE.write_text(f"{before}{BEGIN}\n\n{figures}\n{END}{after}", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(config.ROOT)} and its curves")
     return 0
 
@@ -61,6 +62,12 @@ def table(results: dict[tuple[str, int], Result]) -> str:
             ]
             rows.append("| " + " | ".join("not" if cell is None else str(cell) for cell in cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def curves() -> str:
+    """Markdown: the cases' learning curves that are there."""
+    there = [name for name in CASES if (RESULTS.parent / f"{name}.png").exists()]
+    return "".join(f"![{name}](learning/{name}.png)\n" for name in there)
 
 
 def asked(case: Case) -> str:
