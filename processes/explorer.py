@@ -6,6 +6,7 @@ a whole episode, so that a score belongs to the weights that earned it.
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Sequence
@@ -89,6 +90,7 @@ class Exported:
     """An exported policy drives."""
 
     def __init__(self, folder: Path) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from robo.learning.saved_policy import SavedPolicy  # noqa: PLC0415 imports TensorFlow
 
         self._policy = SavedPolicy(folder)

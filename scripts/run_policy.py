@@ -11,7 +11,7 @@ from typing import Any
 
 from processes import session
 from robo import config
-from robo.errors import UserError
+from robo.learning.details import check_policy, read_details
 from robo.runs import RunFolder
 from scripts.command import guarded, run_parser, settings
 
@@ -41,10 +41,7 @@ def main() -> int:
 
 def exported(folder: Path) -> list[str]:
     """The settings that go with a policy. Raises UserError when there is none in the folder."""
-    from robo.learning.saved_policy import MODEL, read_details  # noqa: PLC0415 imports TensorFlow
-
-    if not (folder / MODEL).is_file():
-        raise UserError(f"{folder}: no exported policy; name a folder that holds {MODEL}")
+    check_policy(folder)
     details = read_details(folder)
     sets = [f"policy={folder}"]
     if details.get("track"):

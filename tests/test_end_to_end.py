@@ -142,6 +142,17 @@ def test_ddpg_learns_to_drive_a_clean_lap_stops_on_ctrl_c_and_resumes(start: Sta
     assert after["env_steps"] >= summary["env_steps"]
     assert (run / "checkpoints" / newer).exists() or after["env_steps"] > summary["env_steps"]
 
+    # What was learned drives on its own, without a learner.
+    best = str(run / "policies" / "best")
+    lockstep = ("--set", "simulator.clock=lockstep", "--max-seconds", str(LIMIT_SECONDS))
+    third = start("scripts.run_policy", best, "--laps", "1", "--json", *FREE_PORTS, *lockstep)
+    output = third.finish()
+    assert third.process.returncode == 0, output
+    assert json.loads(output.splitlines()[-1])["laps"] == 1, output
+    assert third.left_behind() == []
+    assert (run / "curves.csv").exists()
+    assert (run / "curves.png").exists()
+
 
 def _refused(start: Start, module: str, *arguments: str) -> str:
     """Run a command that should refuse its input; the one line that it prints about it."""

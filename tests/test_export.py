@@ -11,7 +11,8 @@ import pytest
 from robo import config
 from robo.driving.actor import FeedForwardActor
 from robo.learning import agents
-from robo.learning.export import DETAILS, export_policy
+from robo.learning.details import DETAILS
+from robo.learning.export import export_policy
 from robo.learning.saved_policy import SavedPolicy
 
 SIZE = 8

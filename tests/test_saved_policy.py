@@ -13,8 +13,9 @@ from robo import config
 from robo.driving import actor as actors
 from robo.errors import UserError
 from robo.learning import agents
+from robo.learning.details import MODEL, check_policy, read_details
 from robo.learning.export import export_policy
-from robo.learning.saved_policy import MODEL, SavedPolicy
+from robo.learning.saved_policy import SavedPolicy
 
 UNKNOWN = b"tensorflow_probability.python.internal.auto_composite_tensor._TFPTypeSpec"
 SETS = {
@@ -115,3 +116,12 @@ def test_what_is_no_policy_is_named(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(UserError, match="a SavedModel, but not of a policy"):
         SavedPolicy(tmp_path / "other")
+
+
+def test_its_details_are_read_without_it(tmp_path: Path) -> None:
+    assert read_details(tmp_path) == {}
+    exported(tmp_path / "policy", "ddpg")
+    assert read_details(tmp_path / "policy")["score"] == [1.0, 2.0]
+    check_policy(tmp_path / "policy")
+    with pytest.raises(UserError, match="no exported policy"):
+        check_policy(tmp_path)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from robo import log
 from robo.learning.agent import Agent
+from robo.learning.details import read_details
 from robo.learning.evaluation import Point, score
-from robo.learning.export import DETAILS, export_policy
+from robo.learning.export import export_policy
 
 
 class BestPolicy:
@@ -49,7 +49,7 @@ class BestPolicy:
 def _read_score(folder: Path) -> tuple[float, float]:
     """The score of the policy that is there; below any other when there is none."""
     try:
-        first, second = json.loads((folder / DETAILS).read_text(encoding="utf-8"))["score"]
-    except (OSError, ValueError, KeyError, TypeError):
+        first, second = read_details(folder)["score"]
+    except (ValueError, KeyError, TypeError):
         return (-1.0, 0.0)
     return (first, second)

@@ -19,9 +19,8 @@ with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which 
     pass
 
 from robo.learning.agents import Agent
+from robo.learning.details import DETAILS
 from robo.learning.folders import whole_folder
-
-DETAILS = "policy.json"
 
 Array = NDArray[np.float32]
 

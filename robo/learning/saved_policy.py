@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,10 +18,9 @@ with contextlib.redirect_stderr(io.StringIO()):
     from tf_agents.trajectories import time_step
 
 from robo.errors import UserError
-from robo.learning.export import DETAILS
+from robo.learning.details import MODEL, check_policy
 
 Array = NDArray[np.float32]
-MODEL = "saved_model.pb"
 
 
 class SavedPolicy:
@@ -66,18 +64,8 @@ class SavedPolicy:
         return np.clip(tf.nest.flatten(decision.action)[0].numpy()[0], -1.0, 1.0).astype(np.float32)
 
 
-def read_details(folder: Path) -> dict[str, Any]:
-    """What was exported with a policy: its observation, action range, score; empty where nothing was."""
-    try:
-        details = json.loads((folder / DETAILS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return details if isinstance(details, dict) else {}
-
-
 def _load(folder: Path) -> Any:
-    if not (folder / MODEL).is_file():
-        raise UserError(f"{folder}: no exported policy; name a folder that holds {MODEL}")
+    check_policy(folder)
     broken = UserError(f"{folder}: {MODEL} or its variables can't be read; export the policy again")
     try:
         return tf.saved_model.load(str(folder))
