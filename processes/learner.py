@@ -141,6 +141,7 @@ class Learner:
                 self._publish()
             if seconds := record.elapsed():
                 self._record(seconds)
+            self._best.export()
             if snapshot.elapsed():
                 self._keep_good()
             if progress.elapsed():
@@ -153,6 +154,8 @@ class Learner:
         self._receive()
         self._save()
         self._show()
+        # Last: the time until the end is short, and the policy before stays if it is too short.
+        self._best.export(now=True)
         self._metrics.close()
 
     def _receive(self) -> None:
