@@ -45,11 +45,10 @@ STAY = starts.pack(None)
 class DrivenCar:
     """One car of this process: its driver, its policy, and its figures."""
 
-    def __init__(self, car: Car, config: Config, tracks: Tracks) -> None:
+    def __init__(self, car: Car, config: Config, tracks: Tracks, starts: Starts | None) -> None:
         self.car = car
         self.evaluates = car.role == "evaluator"
-        where = _starts(car, config, tracks)
-        self.driver = Driver(car.name, config, tracks, evaluation=self.evaluates, starts=where)
+        self.driver = Driver(car.name, config, tracks, evaluation=self.evaluates, starts=starts)
         self.actor = actor.build(config.agent, observation_size(config.observation))
         self.weights_version = 0
         self.policy = self._policy(config)
@@ -135,7 +134,12 @@ class Explorer:
         self._context = context
         self._config = context.config
         mine = [car for car in context.run.cars if car.driver == context.name]
-        self._cars = {car.index: DrivenCar(car, context.config, tracks) for car in mine}
+        # One for all evaluators: whoever is free takes the next track, so that each is driven once a point.
+        evaluation = InTurn(tracks.evaluation, lambda track: tracks[track].length)
+        self._cars = {
+            car.index: DrivenCar(car, context.config, tracks, _starts(car, context.config, tracks, evaluation))
+            for car in mine
+        }
         self._observations: Ring = context.channels[f"observations:{context.name}"]
         self._states: Latest = context.channels[f"states:{context.name}"]
         self._commands: Latest = context.channels[f"commands{mine[0].group}"]
@@ -345,13 +349,10 @@ def main(context: Context) -> None:
     explorer.finish()
 
 
-def _starts(car: Car, config: Config, tracks: Tracks) -> Starts | None:
+def _starts(car: Car, config: Config, tracks: Tracks, evaluation: Starts) -> Starts | None:
     """Where the car's episodes begin; None: where it is."""
     if car.role == "evaluator":
-        if not tracks.evaluation:
-            return None
-        turn = (car.index - config.cars.explorers) * len(tracks.evaluation) // config.cars.evaluators
-        return InTurn(tracks.evaluation, lambda track: tracks[track].length, turn)
+        return evaluation if tracks.evaluation else None
     if not config.restarts:
         return None
     random = np.random.default_rng([config.seed, car.index, 1])

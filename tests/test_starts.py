@@ -30,7 +30,7 @@ def test_anywhere_is_everywhere_within_its_limits() -> None:
 
 
 def test_in_turn_goes_round_from_before_the_line() -> None:
-    turns = InTurn(range(4, 7), lambda track: 10.0 * track, offset=1)
+    turns = InTurn(range(4, 7), lambda track: 10.0 * track)
     drawn = [turns.next() for _ in range(4)]
-    assert [start.track for start in drawn] == [5, 6, 4, 5]
-    assert drawn[0] == Restart(5, 1.0 - starts.BEFORE_THE_LINE / 50.0)
+    assert [start.track for start in drawn] == [4, 5, 6, 4]
+    assert drawn[1] == Restart(5, 1.0 - starts.BEFORE_THE_LINE / 50.0)

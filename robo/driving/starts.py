@@ -59,13 +59,13 @@ class Anywhere:
 
 
 class InTurn:
-    """At rest before the finish line of each of the tracks in turn; the first of them: ``offset``."""
+    """At rest before the finish line of each of the tracks in turn, whoever asks."""
 
-    def __init__(self, tracks: Sequence[int], length: Callable[[int], float], offset: int = 0) -> None:
+    def __init__(self, tracks: Sequence[int], length: Callable[[int], float]) -> None:
         """``length``: of a track, metres."""
         self._tracks = tracks
         self._length = length
-        self._next = offset
+        self._next = 0
 
     def next(self) -> Restart:
         """See Starts."""
