@@ -31,6 +31,8 @@ from robo.driving.policies import FollowColors, Greedy, Policy, boldness, explor
 from robo.driving.starts import Anywhere, InTurn, Starts
 from robo.driving.state import CarState, unpack
 from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.film import moment
+from robo.film.moment import Moment
 from robo.protocol.car import Restart
 from robo.simulation.tracks import Tracks
 
@@ -137,7 +139,9 @@ class Explorer:
         # One for all evaluators: whoever is free takes the next track, so that each is driven once a point.
         evaluation = InTurn(tracks.evaluation, lambda track: tracks[track].length)
         self._cars = {
-            car.index: DrivenCar(car, context.config, tracks, _starts(car, context.config, tracks, evaluation))
+            car.index: DrivenCar(
+                car, context.config, tracks, _starts(car, context.config, tracks, evaluation)
+            )
             for car in mine
         }
         self._observations: Ring = context.channels[f"observations:{context.name}"]
@@ -148,6 +152,7 @@ class Explorer:
             self._weights, context.config.evaluation.episodes
         )
         self._experience = context.channels.get(f"experience:{context.name}")
+        self._film: Ring | None = context.channels.get("film:moments")
         self._cache = Cache(context.run.redis_url, context.run.name)
         self._rows: list[Rows] = []
         self._shown_at = 0.0
@@ -218,6 +223,7 @@ class Explorer:
                 car.action = self._act(car, seen.vector, observation, begins=seen.begins)
                 car.driver.act(car.action)
                 self._command(car)
+                self._tell_film(car, state)
             self._keep(car, seen)
             self._end(car, seen.episode, episode)
             return
@@ -247,6 +253,12 @@ class Explorer:
         self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0) + STAY)
         self._context.trace.note(Stage.DECIDED, car.car.index, car.number)
         car.figures = replace(car.figures, decisions=car.figures.decisions + 1, throttle=throttle, turn=turn)
+
+    def _tell_film(self, car: DrivenCar, state: CarState) -> None:
+        if self._film is None or car.car.name != self._config.film.car:
+            return
+        told = Moment(car.figures.throttle, car.figures.turn, state)
+        self._film.put(car.car.index, car.number, time.monotonic(), moment.pack(told))
 
     def _keep(self, car: DrivenCar, seen: Seen) -> None:
         """Keep the step and the lap that one observation completed."""

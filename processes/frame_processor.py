@@ -30,6 +30,8 @@ def main(context: Context) -> None:
     mine = [car for car in context.run.cars if car.group == context.group]
     names = {car.index: car.name for car in mine}
     rings: dict[int, Ring] = {car.index: context.channels[f"observations:{car.driver}"] for car in mine}
+    film: Ring | None = context.channels.get("film:pictures")
+    filmed = context.config.film.car
     cache = Cache(context.run.redis_url, context.run.name)
     encoder = PngEncoder(width, width * 80 // 128, PNG_LEVEL)
     shown = dict.fromkeys(names, 0.0)
@@ -49,6 +51,8 @@ def main(context: Context) -> None:
                 bad += 1
                 log.get().warning("frame is no picture, dropped", car=names[picture.car], so_far=bad)
                 continue
+            if film is not None and names[picture.car] == filmed:
+                film.put(picture.car, picture.number, picture.received, picture.payload)
             observation = color_mass(frame)
             rings[picture.car].put(picture.car, picture.number, picture.received, observation.tobytes())
             context.trace.note(Stage.PROCESSED, picture.car, picture.number)

@@ -11,6 +11,7 @@ import msgspec
 
 from processes.connect import connect
 from processes.redis_server import find_binary
+from processes.table import cars, filmed
 from robo.cache import Cache, Lost
 from robo.config import Config
 from robo.errors import UserError
@@ -20,10 +21,14 @@ from robo.simulation.track import Track
 def check(config: Config) -> Config:
     """Check track and simulator; fill in free ports for an embedded simulator's ports that are 0.
 
-    Raises UserError: a track file that can't be driven, a port in use, a host that does not answer.
+    Raises UserError: a track file that can't be driven, no such car to film, a port in use, a host that does
+    not answer.
     """
     if config.track:
         Track.load(Path(config.track))
+    if config.film.car and filmed(config) is None:
+        names = ", ".join(car.name for car in cars(config))
+        raise UserError(f"film.car: no car is called {config.film.car!r}; choose one of: {names}")
     return _listening_ports(config) if config.simulator.embedded else _answering_host(config)
 
 

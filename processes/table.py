@@ -12,6 +12,7 @@ from robo.driving import actor
 from robo.driving.starts import START_BYTES
 from robo.driving.state import STATE_BYTES
 from robo.driving.transitions import COLOR_MASS_SIZE, observation_size
+from robo.film.moment import MOMENT_BYTES
 
 FRAME_BYTES = 65535
 """The largest picture that the wire's two length bytes can announce."""
@@ -84,6 +85,11 @@ def cars(config: Config) -> list[Car]:
     return fleet
 
 
+def filmed(config: Config) -> Car | None:
+    """The car that is filmed, if one is."""
+    return next((car for car in cars(config) if car.name == config.film.car), None)
+
+
 def processes(config: Config, *, managed_redis: bool) -> list[Process]:
     """The run's processes, in starting order; stopped in reverse, rows of the same module at once."""
     fleet = cars(config)
@@ -103,7 +109,9 @@ def processes(config: Config, *, managed_redis: bool) -> list[Process]:
     processors = tuple(f"frame_processor{group}" for group in groups)
     rows += [Process(name, "processes.frame_processor", after=redis, hurries=True) for name in processors]
     rows += [Process(name, "processes.explorer", after=redis, hurries=True) for name in drivers]
-    ready = (*simulator, "spectator_reader", *processors, *drivers)
+    recorder = ("recorder",) if filmed(config) else ()
+    rows += [Process(name, "processes.recorder") for name in recorder]
+    ready = (*simulator, "spectator_reader", *processors, *drivers, *recorder)
     readers = [f"car_reader{group}" for group in groups]
     rows += [Process(name, "processes.car_reader", after=ready, hurries=True) for name in readers]
     return rows
@@ -169,6 +177,16 @@ def channels(config: Config) -> list[Channel]:
             rows.append(
                 Channel(f"experience:{driver}", "queue", (driver,), ("learner",), chunks, 0, carries, hertz)
             )
+    if car := filmed(config):
+        processor = f"frame_processor{car.group}"
+        film = [
+            ("film:pictures", processor, FRAME_BYTES, "PNG, or bare pixels"),
+            ("film:moments", car.driver, MOMENT_BYTES, "the car's state and command"),
+        ]
+        rows += [
+            Channel(name, "ring", (writer,), ("recorder",), RING_SLOTS, size, carries, decisions)
+            for name, writer, size, carries in film
+        ]
     if config.driver == "agent":
         weights = 4 * actor.build(config.agent, observation_size(config.observation)).size
         hertz = 1.0 / config.learner.publish_seconds

@@ -285,6 +285,13 @@ class Limits(Settings):
     wall_seconds: NonNegative
 
 
+class Film(Settings):
+    """Which car is filmed, and for how long."""
+
+    car: str
+    seconds: NonNegative
+
+
 class Supervision(Settings):
     """How processes are watched, restarted and stopped."""
 
@@ -321,6 +328,7 @@ class Config(Settings):
     replay: Replay
     learner: Learner
     limits: Limits
+    film: Film
     supervision: Supervision
 
     @property

@@ -13,7 +13,26 @@ from robo.errors import UserError
 
 RUNS = config.ROOT / "runs"
 CONFIG = "config.yml"
+FILM = "film.mp4"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def films(folder: Path) -> list[Path]:
+    """The films in a run's folder, the first one first: film.mp4, film-2.mp4, and so on."""
+    found = []
+    while (path := _film(folder, len(found) + 1)).exists():
+        found.append(path)
+    return found
+
+
+def next_film(folder: Path) -> Path:
+    """Where a run's next film goes; an earlier one is never written over."""
+    return _film(folder, len(films(folder)) + 1)
+
+
+def _film(folder: Path, number: int) -> Path:
+    path = folder / FILM
+    return path if number == 1 else path.with_stem(f"{path.stem}-{number}")
 
 
 class RunFolder:

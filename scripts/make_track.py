@@ -11,13 +11,14 @@ from typing import Any
 import cv2
 
 from robo.errors import UserError
-from robo.simulation.map_picture import draw_map
+from robo.simulation.map_picture import draw_map, plan_of
 from robo.simulation.obstacles import write_obstacles
 from robo.simulation.procedural import LENGTHS, MIN_RADIUS, random_obstacles, random_track
 from robo.simulation.track import Track
 from scripts.command import guarded
 
 FOLDER = Path("tracks")
+MAP_PIXELS = 1000
 
 
 def main() -> int:
@@ -62,7 +63,7 @@ def main() -> int:
         track = Track.read(content, path)
     _write(path, content)
     picture = path.with_suffix(".png")
-    if not cv2.imwrite(str(picture), draw_map(track)):
+    if not cv2.imwrite(str(picture), draw_map(track, plan_of(track, MAP_PIXELS, MAP_PIXELS))):
         raise UserError(f"{picture}: can't be written")
     boxes = f", {len(track.obstacles)} obstacles" if track.obstacles else ""
     print(f"wrote {path}, {track.length:.2f} m{boxes}, and {picture}")

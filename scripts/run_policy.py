@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from processes import session
+from processes.table import cars
 from robo import config
 from robo.learning.details import check_policy, read_details
-from robo.runs import RunFolder
+from robo.runs import RunFolder, films
 from scripts.command import guarded, run_parser, settings
 
 CONFIG = config.ROOT / "configs" / "run_policy.yml"
@@ -28,12 +31,20 @@ def main() -> int:
     parser.add_argument("policy", type=Path, help="its folder, such as runs/ddpg/policies/best")
     parser.add_argument("--laps", type=int, default=3, metavar="N", help="of every car (3)")
     parser.add_argument("--cars", type=int, default=1, metavar="N", help="(1)")
+    parser.add_argument(
+        "--record", action="store_true", help="film the first car: camera, track from above, figures; an MP4"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as a JSON line at the end")
     arguments = parser.parse_args()
     sets = [*exported(arguments.policy), f"limits.laps={arguments.laps}", f"cars.evaluators={arguments.cars}"]
     loaded = config.load([CONFIG], [*sets, *settings(arguments)], os.environ)
+    if arguments.record:
+        car = next(car for car in cars(loaded) if car.role == "evaluator")
+        loaded = replace(loaded, film=replace(loaded.film, car=car.name))
     folder = RunFolder(arguments.run, arguments.runs)
     code = session.run(loaded, folder, restart=False)
+    if arguments.record and (made := films(folder.path)):
+        print(f"the film is in {made[-1]}")
     if arguments.json:
         print(json.dumps(figures(folder.path)))
     return code

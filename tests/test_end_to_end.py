@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import psutil
 import pytest
 
@@ -97,7 +98,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.mark.parametrize("spare", [True, False], ids=["frames spared", "as the real simulator sends them"])
 def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path, spare: bool) -> None:
     limits = ("--until-clean-laps", "1", "--max-seconds", "120", "--set", f"simulator.spare_frames={spare}")
-    command = start("scripts.debug_policy", *FREE_PORTS, *limits)
+    command = start("scripts.debug_policy", *FREE_PORTS, *limits, "--set", "film.car=robo1")
     output = command.finish()
     assert command.process.returncode == 0, output
     assert "clean lap in" in output
@@ -105,6 +106,8 @@ def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path, spare: bool)
     summary = json.loads((tmp_path / "debug_policy" / "summary.json").read_text())
     assert summary["clean_laps"] >= 1
     assert 15 < summary["best_lap_seconds"] < 30  # simulation time, whatever the machine's speed
+    with av.open(str(tmp_path / "debug_policy" / "film.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) > 50  # in lockstep, some are left out
 
 
 def test_ddpg_learns_to_drive_a_clean_lap_stops_on_ctrl_c_and_resumes(start: Start, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from robo.driving.debug_policy import follow_colors
 from robo.errors import UserError
 from robo.perception.color_mass import color_mass
-from robo.simulation.map_picture import draw_map
+from robo.simulation.map_picture import draw_map, plan_of
 from robo.simulation.procedural import random_track
 from robo.simulation.shape import clearance, tightest_radius
 from robo.simulation.track import Track
@@ -112,7 +112,8 @@ def test_the_hand_written_policy_drives_them(tmp_path: Path) -> None:
 def test_the_map_shows_floor_walls_and_obstacles(tmp_path: Path) -> None:
     nodes = random_track(5)
     box = {"distance": 3.0, "lateral": 0.0, "size": 0.2}
-    plain, boxed = draw_map(load(tmp_path, nodes), 400), draw_map(load(tmp_path, nodes, obstacles=[box]), 400)
+    tracks = load(tmp_path, nodes), load(tmp_path, nodes, obstacles=[box])
+    plain, boxed = (draw_map(track, plan_of(track, 400, 400)) for track in tracks)
     assert max(plain.shape) == 400
     colours = {tuple(colour) for colour in plain.reshape(-1, 3).tolist()}
     assert {(92, 105, 110), (103, 80, 255), (165, 110, 64), (140, 200, 50)} <= colours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,21 +23,44 @@ FRACTION_BITS = 4
 """Of a pixel, as cv2 takes coordinates of finer steps."""
 
 
-def draw_map(track: Track, size: int = 1000) -> Bytes:
+class Plan(NamedTuple):
+    """Where places are on a map."""
+
+    low: Floats
+    """float64 [2]: x and z of the lower left corner, metres."""
+    scale: float
+    """Pixels a metre."""
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, places: Floats, width: int, height: int) -> Plan:
+        """The largest map within so many pixels of a floor around places, float64 [N, 2] of x, z."""
+        low = places.min(axis=0) - HALF_WIDTH - MARGIN
+        extent = places.max(axis=0) + HALF_WIDTH + MARGIN - low
+        scale = float((np.array([width, height]) / extent).min())
+        across, up = np.ceil(extent * scale - 1e-9).astype(int).tolist()
+        return cls(low, scale, across, up)
+
+    def pixels(self, places: Floats) -> NDArray[np.int32]:
+        """Pixels, int32 [N, 2], times 2 ** FRACTION_BITS, of places, float64 [N, 2] of x, z."""
+        across, up = (places - self.low).T * self.scale
+        return np.round(np.stack([across, self.height - up], axis=1) * 2**FRACTION_BITS).astype(np.int32)
+
+
+def plan_of(track: Track, width: int, height: int) -> Plan:
+    """The largest map of a track within so many pixels."""
+    return Plan.of(track.points[:, [0, 2]], width, height)
+
+
+def draw_map(track: Track, plan: Plan) -> Bytes:
     """Draw a track's bands, walls, finish line, driving direction and obstacles.
 
-    Returns uint8 [H, W, 3], blue, green, red; the longer side has ``size`` pixels.
+    Returns uint8 [H, W, 3], blue, green, red, of the plan's size.
     """
     points = track.points[:, [0, 2]]
-    low = points.min(axis=0) - HALF_WIDTH - MARGIN
-    high = points.max(axis=0) + HALF_WIDTH + MARGIN
-    scale = size / float((high - low).max())
-    width, height = np.ceil((high - low) * scale).astype(int)
-    picture = np.full((height, width, 3), LIT[OUTSIDE][::-1], np.uint8)
-
-    def pixels(places: Floats) -> NDArray[np.int32]:
-        across, up = (places - low).T * scale
-        return np.round(np.stack([across, height - up], axis=1) * 2**FRACTION_BITS).astype(np.int32)
+    pixels = plan.pixels
+    picture = np.full((plan.height, plan.width, 3), LIT[OUTSIDE][::-1], np.uint8)
 
     def fill(places: Floats, colour: tuple[int, ...]) -> None:
         cv2.fillConvexPoly(picture, pixels(places), colour, cv2.LINE_AA, FRACTION_BITS)

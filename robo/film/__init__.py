@@ -1,0 +1,1 @@
+"""Films of a car: its camera, its line from above, and its figures."""
