@@ -12,7 +12,7 @@ export SIMULATOR_HOST REDIS_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
-	train_tracks_full_speed report run_debug_policy run_trained_policy start_simulator start_redis \
+	train_tracks_full_speed report run_debug_policy run_trained_policy demo zoo start_simulator start_redis \
 	start_tensorboard test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report \
 	bench_learning bench_learning_report replay_race track drive clean
 
@@ -61,6 +61,12 @@ run_debug_policy: setup ## drive the whole chain with the hand-written policy an
 
 run_trained_policy: setup ## drive an exported policy: POLICY=runs/ddpg/policies/best (ARGS="--laps 5 --cars 3")
 	@exec $(PYTHON) -m scripts.run_policy "$(POLICY)" --run $(or $(RUN),run_policy) $(ARGS)
+
+demo: setup ## watch a trained policy drive two laps, and get the film of it
+	@exec $(PYTHON) -m scripts.run_policy policies/full_speed --run $(or $(RUN),demo) --laps 2 --record $(ARGS)
+
+zoo: setup ## train the policies of policies/ anew, 45 min (ARGS="ddpg td3" picks some)
+	@exec $(PYTHON) -m scripts.zoo $(ARGS)
 
 start_simulator: setup ## start the embedded simulator alone, on ports 11000 and 11001
 	@exec $(PYTHON) -m scripts.simulator $(ARGS)
