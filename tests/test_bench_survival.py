@@ -106,6 +106,31 @@ def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Any) -> None:
     assert events(tmp_path, "evaluator", "lap") == []
 
 
+@pytest.mark.parametrize(
+    ("seconds", "runs", "code"),
+    [([70.0, 150.0], 2, 0), ([70.0, None], 2, 1), ([None], 1, 1)],
+    ids=["as good", "worse", "nothing to compare with"],
+)
+def test_the_exit_code_says_whether_the_killed_run_came_to_the_others_rate(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: list[float | None],
+    runs: int,
+    code: int,
+) -> None:
+    rates: list[float] = []
+
+    def measure(run: str, case: Any, seed: int, moments: Any, rate: float, *, keep: bool) -> dict[str, Any]:
+        rates.append(rate)
+        return {"run": run, "seconds": seconds[len(rates) - 1], "clean_lap_rate": 0.95}
+
+    monkeypatch.setattr(survival, "measure", measure)
+    monkeypatch.setattr(sys, "argv", ["survival"])
+    assert survival.main() == code
+    assert rates == [survival.RATE, 0.95][:runs]
+    assert len(capsys.readouterr().out.splitlines()) == runs
+
+
 def test_without_a_kill_there_is_nothing_to_measure() -> None:
     command = [sys.executable, "-m", "bench.survival", "--kills", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
