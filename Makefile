@@ -14,7 +14,7 @@ export SIMULATOR_HOST REDIS_URL
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
 	train_tracks_full_speed report run_debug_policy run_trained_policy demo zoo start_simulator start_redis \
 	start_tensorboard test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report \
-	bench_learning bench_learning_report replay_race track drive clean
+	bench_learning bench_learning_report bench_survival replay_race track drive clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -102,6 +102,9 @@ bench_learning: setup ## how soon and how well agents learn: CASES=ddpg,td3 SEED
 
 bench_learning_report: setup ## docs/LEARNING.md and its curves from what make bench_learning ARGS=--keep measured
 	@$(PYTHON) -m bench.learning_report
+
+bench_survival: setup ## kill and resume a run beside one left alone; a JSON line each (ARGS="--kills 1 --seed 3")
+	@$(PYTHON) -m bench.survival $(ARGS)
 
 bench_report: setup ## docs/PERFORMANCE.md and its plots from what make bench_pipeline ARGS=--keep measured
 	@$(PYTHON) -m bench.report

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,14 +126,14 @@ def measure(name: str, seed: int, alone: float, *, keep: bool = False) -> dict[s
     folder = config.ROOT / "runs" / f"bench-{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     metres = None if case.tracks else Track.load(config.ROOT / settings.track).length
-    with _running(case, folder.name, seed) as (process, began):
+    with Running(case, folder.name, seed) as (process, began):
         while True:
             time.sleep(POLL_SECONDS)
             done = shown(case, laps(folder, began), points(folder, began), metres)
             over = time.time() - began > case.limit_s or process.poll() is not None
             if over or (done.seconds_to_target is not None and _laps_shown(case, done)):
                 break
-    lines = _lines(folder)
+    lines = metric_lines(folder)
     rates = [
         line["values"]["train_steps_per_s"]
         for line in lines
@@ -166,13 +166,13 @@ def shown(case: Case, laps: Sequence[Lap], points: Sequence[dict[str, Any]], met
             best and best.get("lap_seconds_per_metre"),
             best and best["clean_lap_rate"],
         )
-    window = laps[-WINDOW:]
+    last = laps[-WINDOW:]
     return Shown(
         three,
         _first_window(case, laps, metres) if case.clean_rate else _first_lap(case, laps, three),
         min(clean, default=None),
         round(min(clean) / metres, 4) if clean else None,
-        round(sum(lap.clean for lap in window) / len(window), 3) if window else None,
+        round(clean_share(last), 3) if last else None,
     )
 
 
@@ -197,12 +197,21 @@ def _first_lap(case: Case, laps: Sequence[Lap], three: float | None) -> float | 
 
 def _first_window(case: Case, laps: Sequence[Lap], metres: float) -> float | None:
     """When WINDOW laps in a row were as clean, and their clean ones as fast, as asked."""
-    for end in range(WINDOW, len(laps) + 1):
-        window = laps[end - WINDOW : end]
-        clean = [lap.seconds / metres for lap in window if lap.clean]
-        if len(clean) >= case.clean_rate * WINDOW and statistics.mean(clean) < case.pace_under:
-            return round(laps[end - 1].at, 1)
+    for window in windows(laps):
+        pace = [lap.seconds / metres for lap in window if lap.clean]
+        if clean_share(window) >= case.clean_rate and statistics.mean(pace) < case.pace_under:
+            return round(window[-1].at, 1)
     return None
+
+
+def windows(laps: Sequence[Lap]) -> Iterator[Sequence[Lap]]:
+    """Every WINDOW laps in a row, oldest first."""
+    return (laps[end - WINDOW : end] for end in range(WINDOW, len(laps) + 1))
+
+
+def clean_share(laps: Sequence[Lap]) -> float:
+    """The share of the laps, at least one, that are clean."""
+    return sum(lap.clean for lap in laps) / len(laps)
 
 
 def _first_point(case: Case, points: Sequence[dict[str, Any]]) -> float | None:
@@ -225,16 +234,27 @@ def load(case: Case) -> Config:
 
 def laps(folder: Path, began: float) -> list[Lap]:
     """The evaluator's laps so far, from its log."""
+    return [
+        Lap(entry["at"] - began, entry["seconds"], entry["clean"])
+        for entry in events(folder, "evaluator", "lap")
+    ]
+
+
+def events(folder: Path, process: str, *names: str) -> list[dict[str, Any]]:
+    """What the run's process has logged under these names, oldest first, with ``at``: its Unix time."""
     try:
-        lines = (folder / "logs" / "evaluator.log").read_text(encoding="utf-8").splitlines()
+        lines = (folder / "logs" / f"{process}.log").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     found = []
     for line in lines:
-        if '"event": "lap"' in line:
-            entry = json.loads(line)
+        if any(f'"event": "{name}"' in line for name in names):
+            try:
+                entry = json.loads(line)
+            except ValueError:  # cut short by a kill, or still being written
+                continue
             at = datetime.fromisoformat(entry["timestamp"].replace("Z", "+00:00")).timestamp()
-            found.append(Lap(at - began, entry["seconds"], entry["clean"]))
+            found.append({**entry, "at": at})
     return found
 
 
@@ -242,20 +262,24 @@ def points(folder: Path, began: float) -> list[dict[str, Any]]:
     """The evaluation's points so far, with ``at``: seconds after the command's start."""
     return [
         {**line["values"], "at": line["time"] - began}
-        for line in _lines(folder)
+        for line in metric_lines(folder)
         if line["kind"] == "evaluation"
     ]
 
 
-def _lines(folder: Path) -> list[dict[str, Any]]:
+def metric_lines(folder: Path) -> list[dict[str, Any]]:
+    """The points that the run's learner has written so far."""
     try:
         return metrics.read(folder)
     except OSError:
         return []
 
 
-class _running:
-    """A run of the case, until the block is left."""
+class Running:
+    """A run of the case, until the block is left; it resumes where its folder is there.
+
+    Entered, it is the command's process and the Unix time when that was started.
+    """
 
     def __init__(self, case: Case, name: str, seed: int) -> None:
         sets = [*case.sets, *FREE_PORTS, f"seed={seed}"]
