@@ -674,7 +674,8 @@ def test_what_happens_on_track_is_told_in_order() -> None:
 def test_a_bump_is_told_for_both_cars() -> None:
     with serving(ScriptedWorld({3: [Bumped("ada", "bob"), Bumped("bob", "ada")]})) as server:
         spectator = Spectator(server)
-        for car in join(server, "ada", "bob"):
+        cars = join(server, "ada", "bob")  # kept, or the first one would leave as soon as it has answered
+        for car in cars:
             car.send(NO_OP)
         told = [spectator.until(wire.CarBumped)[-1] for _ in range(2)]
         assert [(bump.car.name, bump.other.name) for bump in told] == [("ada", "bob"), ("bob", "ada")]
