@@ -3,6 +3,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
+REVERB := $(VENV)/reverb
 RUN ?=
 SEED ?= 1
 ARGS ?=
@@ -14,7 +15,8 @@ export SIMULATOR_HOST REDIS_URL
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
 	train_tracks_full_speed report run_debug_policy run_trained_policy demo zoo start_simulator start_redis \
 	start_tensorboard test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report \
-	bench_learning bench_learning_report bench_survival replay_race track drive clean
+	bench_learning bench_learning_report bench_survival bench_replay bench_replay_report replay_race track \
+	drive clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -105,6 +107,18 @@ bench_learning_report: setup ## docs/LEARNING.md and its curves from what make b
 
 bench_survival: setup ## kill and resume a run beside one left alone; a JSON line each (ARGS="--kills 1 --seed 3")
 	@$(PYTHON) -m bench.survival $(ARGS)
+
+bench_replay: setup $(REVERB)/.ready ## replay beside dm-reverb, fetched for this alone; a JSON line each (4 min)
+	@$(PYTHON) -m bench.replay $(ARGS)
+
+# Not a requirement: nothing but this benchmark looks into that folder.
+$(REVERB)/.ready: | setup
+	@echo 'fetching dm-reverb into $(REVERB)' && \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --target $(REVERB) \
+		dm-reverb==0.14.0 portpicker==1.6.0 && touch $@
+
+bench_replay_report: setup ## docs/REPLAY.md's figures from what make bench_replay ARGS=--keep measured
+	@$(PYTHON) -m bench.replay --report
 
 bench_report: setup ## docs/PERFORMANCE.md and its plots from what make bench_pipeline ARGS=--keep measured
 	@$(PYTHON) -m bench.report

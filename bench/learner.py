@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,37 +41,43 @@ def main() -> int:
 
 def train_rate(seconds: float, settings: Config) -> float:
     """Train steps a second, sampled and trained as the learner does."""
+    agent = ready_agent(settings)
+    random = np.random.default_rng(0)
+    replay = Replay(settings.replay.capacity, layout(settings), random)
+    replay.add(random_rows(random, layout(settings), ROWS))
+    return rate_on(agent, lambda: replay.sample(settings.agent.batch_size, STEPS_A_CALL), seconds)
+
+
+def ready_agent(settings: Config) -> Any:
+    """The agent as the learner sets it up, its train step compiled. Call it before anything of TensorFlow."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from robo.learning import agents  # noqa: PLC0415 imports TensorFlow
 
     agents.set_threads(learner_threads(settings, len(usable_cores())))
-    size = observation_size(settings.observation)
-    agent = agents.build(settings, size)
+    agent = agents.build(settings, observation_size(settings.observation))
     agent.prepare(settings.agent.batch_size, STEPS_A_CALL)
-    random = np.random.default_rng(0)
-    replay = Replay(settings.replay.capacity, layout(settings), random)
-    replay.add(_rows(random, layout(settings)))
+    return agent
 
-    def train() -> None:
-        agent.train(replay.sample(settings.agent.batch_size, STEPS_A_CALL))
 
-    for _ in range(WARM_CALLS):
-        train()
+def rate_on(agent: Any, batches: Callable[[], Any], seconds: float, warm_calls: int = WARM_CALLS) -> float:
+    """Train steps a second on what ``batches`` gives at each call, as ``Agent.train`` takes it."""
+    for _ in range(warm_calls):
+        agent.train(batches())
     before, began = agent.step, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        train()
+        agent.train(batches())
     return (agent.step - before) / (time.perf_counter() - began)
 
 
-def _rows(random: np.random.Generator, kind: Layout) -> Any:
-    """Such as a driver's, by their ranges; every step counts and no episode ends."""
+def random_rows(random: np.random.Generator, kind: Layout, steps: int) -> Any:
+    """Rows of so many steps in all, such as a driver's by their ranges; each counts and no episode ends."""
     values = {
         "action": lambda shape: random.uniform(-1.0, 1.0, shape),
         "reward": lambda shape: random.normal(0.0, 0.1, shape),
         "discount": np.ones,
         "weight": np.ones,
     }
-    rows = ROWS // (kind.shapes[1][0] if len(kind.shapes[1]) > 1 else 1)
+    rows = steps // (kind.shapes[1][0] if len(kind.shapes[1]) > 1 else 1)
     fields = zip(kind.type._fields, kind.shapes, strict=True)
     return kind.type(
         *(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import statistics
@@ -21,12 +20,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import page
 from robo import config
 from robo.config import Config
-from robo.errors import UserError
 from robo.learning import metrics
 from robo.simulation.track import Track
-from scripts.command import guarded
+from scripts.command import chosen, guarded
 
 RESULTS = config.ROOT / "docs" / "learning" / "results.jsonl"
 POLL_SECONDS = 0.5
@@ -100,22 +99,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (3)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="(0)")
     parser.add_argument(
-        "--keep", action="store_true", help=f"add the lines to {_short(RESULTS)}, keep the runs"
+        "--keep", action="store_true", help=f"add the lines to {page.short(RESULTS)}, keep the runs"
     )
     options = parser.parse_args()
-    names = [name for name in options.cases.split(",") if name]
-    unknown = [name for name in names if name not in CASES]
-    if unknown:
-        raise UserError(f"--cases {unknown[0]}: not a case; choose from {', '.join(CASES)}")
-    for name in names:
+    for name in chosen("--cases", options.cases, CASES):
         alone = _alone(CASES[name])
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             line = json.dumps(measure(name, seed, alone, keep=options.keep))
             print(line, flush=True)
             if options.keep:
-                RESULTS.parent.mkdir(parents=True, exist_ok=True)
-                with RESULTS.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+                page.keep(RESULTS, line)
     return 0
 
 
@@ -307,10 +300,6 @@ def _alone(case: Case) -> float:
     command += ["--seconds", str(ALONE_SECONDS), *(word for item in case.sets for word in ("--set", item))]
     done = subprocess.run(command, cwd=config.ROOT, stdout=subprocess.PIPE, check=True, text=True)
     return float(json.loads(done.stdout)["train_steps_per_s"])
-
-
-def _short(path: Path) -> str:
-    return os.path.relpath(path, config.ROOT)
 
 
 if __name__ == "__main__":

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
+from bench import page
 from bench.learning import CASES, RESULTS, Case
 from robo import config
-from robo.errors import UserError
 from robo.learning import report
 from scripts.command import guarded
 
 PAGE = config.ROOT / "docs" / "LEARNING.md"
-BEGIN, END = "<!-- figures: made by make bench_learning_report -->", "<!-- end of figures -->"
 
 Result = dict[str, Any]
 
 
 def main() -> int:
     """The command line; it has no options."""
-    try:
-        lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise UserError(f"{RESULTS}: not there; make it: make bench_learning ARGS=--keep") from None
     # Of a case and seed that was measured twice the later one counts.
-    results = {(line["case"], line["seed"]): line for line in map(json.loads, lines)}
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    results = {(line["case"], line["seed"]): line for line in page.kept(RESULTS, "bench_learning")}
     for name in CASES:
         _draw(name, [seed for case, seed in results if case == name])
-    figures = f"{table(results)}\n{curves()}"
-    PAGE.write_text(f"{before}{BEGIN}\n\n{figures}\n{END}{after}", encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(config.ROOT)} and its curves")
+    page.put(PAGE, "bench_learning_report", f"{table(results)}\n{curves()}")
+    print(f"wrote {page.short(PAGE)} and its curves")
     return 0
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from bench import page
 from bench.pipeline import NAIVE, RESULTS
 from robo import config
-from robo.errors import UserError
 from scripts.command import guarded
 
 PAGE = config.ROOT / "docs" / "PERFORMANCE.md"
-BEGIN, END = "<!-- figures: made by make bench_report -->", "<!-- end of figures -->"
 COLOURS = ("#4878a8", "#e08a3c", "#6aa86a", "#b8544f", "#8a6fb0", "#8c8c8c")
 
 Result = dict[str, Any]
@@ -23,18 +21,11 @@ Result = dict[str, Any]
 
 def main() -> int:
     """The command line; it has no options."""
-    try:
-        lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise UserError(f"{RESULTS}: not there; make it: make bench_pipeline ARGS=--keep") from None
-    results = {result["case"]: result for result in map(json.loads, lines)}
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n{END}{after}", encoding="utf-8")
+    results = {result["case"]: result for result in page.kept(RESULTS, "bench_pipeline")}
+    page.put(PAGE, "bench_report", tables(results))
     for name, plot in (("latency", plot_latency), ("hops", plot_hops), ("growth", plot_growth)):
         plot(results, RESULTS.parent / f"{name}.png")
-    print(f"wrote {PAGE.relative_to(config.ROOT)} and its plots")
+    print(f"wrote {page.short(PAGE)} and its plots")
     return 0
 
 

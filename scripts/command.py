@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from robo.errors import UserError
@@ -49,6 +49,15 @@ def run_parser(description: str, default_run: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-seconds", type=float, metavar="S", help="stop after S seconds of wall time")
     return parser
+
+
+def chosen(option: str, text: str, known: Collection[str]) -> list[str]:
+    """The names in an option's comma-separated text. Raises UserError when one is not known."""
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option} {name}: not known; choose from {', '.join(known)}")
+    return names
 
 
 def settings(arguments: argparse.Namespace) -> list[str]:
