@@ -41,7 +41,8 @@ def run(tmp_path: Path) -> Path:
     (folder / "logs").mkdir()
     (folder / "logs" / "supervisor.log").write_text('{"timestamp": "1970-01-01T00:16:40.000000Z"}\n')
     (folder / "config.yml").write_text(config.dump(settings))
-    line = {"time": 1065.0, "kind": "evaluation", "env_steps": 12_345, "train_steps": 7000, "values": FIGURES}
+    line = {"time": 1065.0, "kind": "evaluation", "env_steps": 12_345, "train_steps": 7000}
+    line |= {"values": FIGURES | {"weights_age_s": 1.5}}
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     return folder
 
