@@ -108,7 +108,7 @@ bench_learning_report: setup ## docs/LEARNING.md and its curves from what make b
 bench_survival: setup ## kill and resume a run beside one left alone; a JSON line each (ARGS="--kills 1 --seed 3")
 	@$(PYTHON) -m bench.survival $(ARGS)
 
-bench_replay: setup $(REVERB)/.ready ## replay beside dm-reverb, fetched for this alone; a JSON line each (4 min)
+bench_replay: setup $(REVERB)/.ready ## replay beside dm-reverb, fetched for this alone; a JSON line each (6 min)
 	@$(PYTHON) -m bench.replay $(ARGS)
 
 # Not a requirement: nothing but this benchmark looks into that folder.
