@@ -44,7 +44,7 @@ def main() -> int:
     folder = RunFolder(arguments.run, arguments.runs)
     code = session.run(loaded, folder, restart=False)
     if arguments.record and (made := films(folder.path)):
-        print(f"the film is in {made[-1]}")
+        print(f"the film is in {os.path.relpath(made[-1])}")
     if arguments.json:
         print(json.dumps(figures(folder.path)))
     return code
