@@ -98,7 +98,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.mark.parametrize("spare", [True, False], ids=["frames spared", "as the real simulator sends them"])
 def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path, spare: bool) -> None:
     limits = ("--until-clean-laps", "1", "--max-seconds", "120", "--set", f"simulator.spare_frames={spare}")
-    command = start("scripts.debug_policy", *FREE_PORTS, *limits, "--set", "film.car=robo1")
+    command = start("scripts.debug_policy", *FREE_PORTS, *limits)
     output = command.finish()
     assert command.process.returncode == 0, output
     assert "clean lap in" in output
@@ -106,8 +106,18 @@ def test_debug_policy_completes_a_lap(start: Start, tmp_path: Path, spare: bool)
     summary = json.loads((tmp_path / "debug_policy" / "summary.json").read_text())
     assert summary["clean_laps"] >= 1
     assert 15 < summary["best_lap_seconds"] < 30  # simulation time, whatever the machine's speed
-    with av.open(str(tmp_path / "debug_policy" / "film.mp4")) as film:
-        assert sum(1 for _ in film.decode(video=0)) > 50  # in lockstep, some are left out
+
+
+def test_a_policy_of_the_zoo_is_driven_and_filmed(start: Start, tmp_path: Path) -> None:
+    command = start("scripts.run_policy", "policies/full_speed", *FREE_PORTS, "--laps", "1", "--record")
+    output = command.finish()
+    assert command.process.returncode == 0, output
+    assert command.left_behind() == []
+    path = tmp_path / "run_policy" / "film.mp4"
+    assert f"the film is in {os.path.relpath(path, ROOT)}" in output
+    with av.open(str(path)) as film:
+        # A lap takes 7 s; a machine with other things to do may leave some of its pictures out.
+        assert [frame.time for frame in film.decode(video=0)][-1] > 2.0
 
 
 def test_ddpg_learns_to_drive_a_clean_lap_stops_on_ctrl_c_and_resumes(start: Start, tmp_path: Path) -> None:
