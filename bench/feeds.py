@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import queue
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from processes.channels import arrived
 from processes.learner import STEPS_A_CALL
 from robo.config import Config
 from robo.driving.experience import Rows, layout
@@ -111,11 +111,7 @@ class QueueFeed:
     def receive(self) -> None:
         """See Feed."""
         for source in self._queues:
-            for _ in range(self._config.replay.queue_chunks):
-                try:
-                    rows = source.get_nowait()
-                except queue.Empty:
-                    break
+            for rows in arrived(source, self._config.replay.queue_chunks):
                 self._replay.add(rows)
                 self.inserted += len(rows.reward)
 

@@ -161,8 +161,8 @@ def measure(kind: str, name: str, seconds: float) -> Round:
     context = multiprocessing.get_context("spawn")
     feed = FEEDS[name](settings, context)
     with _writing(feed, settings, context) as writers:
-        _fill(feed, math.ceil(FIRST_STEPS / steps_a_row(settings)))
-        writers.pace.value = STEPS_PER_S / steps_a_row(settings) / WRITERS
+        _fill(feed, math.ceil(FIRST_STEPS / settings.agent.steps_a_row))
+        writers.pace.value = STEPS_PER_S / settings.agent.steps_a_row / WRITERS
         for _ in range(WARM_CALLS):
             _step(agent, feed)
         window = Window({"learner": os.getpid(), **writers.processes, **feed.processes()})
@@ -184,11 +184,6 @@ def measure(kind: str, name: str, seconds: float) -> Round:
 def load(kind: str) -> Config:
     """The settings of those whose rows are of this kind."""
     return config.load([config.ROOT / "configs" / KINDS[kind]], [])
-
-
-def steps_a_row(settings: Config) -> int:
-    """Steps that count in one row."""
-    return settings.agent.sequence_length if settings.agent.recurrent else 1
 
 
 # The learner's process
@@ -275,7 +270,7 @@ def _writing(feed: Feed, settings: Config, context: SpawnContext) -> Iterator[Wr
 def _write(writer: Writer, settings: Config, seed: int, pace: Any, stop: Any) -> None:
     """Put rows in chunks at the set pace, until told to stop."""
     made = random_rows(np.random.default_rng(seed), layout(settings), POOL_STEPS)
-    count = max(1, settings.replay.chunk // steps_a_row(settings))
+    count = max(1, settings.replay.chunk // settings.agent.steps_a_row)
     chunks = [
         type(made)(*(array[first : first + count] for array in made))
         for first in range(0, len(made.reward) - count + 1, count)

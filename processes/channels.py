@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import mmap
 import os
+import queue
 import select
 import struct
+from collections.abc import Iterator
 from multiprocessing import reduction
 from typing import Any, NamedTuple
 
@@ -261,9 +263,18 @@ class Latest:
         return None
 
 
-def readable(queue: Any) -> Any:
+def arrived(source: Any, most: int) -> Iterator[Any]:
+    """What has arrived in a ``multiprocessing.Queue``, oldest first, and at most so many messages."""
+    for _ in range(most):
+        try:
+            yield source.get_nowait()
+        except queue.Empty:
+            return
+
+
+def readable(source: Any) -> Any:
     """What to wait on for a ``multiprocessing.Queue`` to have something; the class keeps it to itself."""
-    return queue._reader
+    return source._reader
 
 
 class Vitals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import time
 from collections import OrderedDict
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from processes.channels import Latest, readable
+from processes.channels import Latest, arrived, readable
 from processes.launch import Context
 from processes.scheduling import learner_threads
 from processes.table import AVERAGED, LEARNING
@@ -42,7 +41,7 @@ class Pace:
 
     def __init__(self, config: Config) -> None:
         agent = config.agent
-        self._batch_size = agent.batch_size * (agent.sequence_length if agent.recurrent else 1)
+        self._batch_size = agent.batch_size * agent.steps_a_row
         self._first = max(config.replay.random_transitions, 1)
         self._samples_per_insert = config.replay.max_samples_per_insert
 
@@ -162,11 +161,7 @@ class Learner:
         """Take everything that has arrived."""
         self._context.beat()
         for source in self._queues:
-            for _ in range(self._config.replay.queue_chunks):
-                try:
-                    message = source.get_nowait()
-                except queue.Empty:
-                    break
+            for message in arrived(source, self._config.replay.queue_chunks):
                 if isinstance(message, Episode):
                     self._take_episode(message)
                 else:

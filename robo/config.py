@@ -202,6 +202,11 @@ class Agent(Settings, tag_field="type"):
         """Whether it learns from sequences of steps, with a memory."""
         return isinstance(self, Rdpg)
 
+    @property
+    def steps_a_row(self) -> int:
+        """Steps that count in one row of its replay."""
+        return self.sequence_length if isinstance(self, Rdpg) else 1
+
 
 class FeedForward(Agent):
     """Networks without a memory."""
