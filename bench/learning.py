@@ -16,12 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import page
-from robo import config
+from robo import config, log
 from robo.config import Config
 from robo.learning import metrics
 from robo.simulation.track import Track
@@ -246,8 +245,7 @@ def events(folder: Path, process: str, *names: str) -> list[dict[str, Any]]:
                 entry = json.loads(line)
             except ValueError:  # cut short by a kill, or still being written
                 continue
-            at = datetime.fromisoformat(entry["timestamp"].replace("Z", "+00:00")).timestamp()
-            found.append({**entry, "at": at})
+            found.append({**entry, "at": log.unix_time(entry)})
     return found
 
 

@@ -8,11 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robo import config
+from robo import config, log
 from robo.errors import UserError
 from robo.learning import metrics, report
 from robo.learning.details import check_policy, read_details
@@ -104,9 +103,8 @@ def pack(name: str, run: Path, zoo: Path) -> Path:
 
 def seconds_until(run: Path, details: Mapping[str, Any]) -> float:
     """Wall time of a run from its command to the evaluation of the policy with these details, seconds."""
-    with (run / "logs" / "supervisor.log").open(encoding="utf-8") as log:
-        stamp = json.loads(log.readline())["timestamp"]
-    began = datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+    with (run / "logs" / "supervisor.log").open(encoding="utf-8") as lines:
+        began = log.unix_time(json.loads(lines.readline()))
     for line in metrics.read(run):
         # The line has the weights' age besides.
         if line["kind"] == "evaluation" and details["evaluation"].items() <= line["values"].items():
