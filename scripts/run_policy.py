@@ -42,8 +42,9 @@ def main() -> int:
         car = next(car for car in cars(loaded) if car.role == "evaluator")
         loaded = replace(loaded, film=replace(loaded.film, car=car.name))
     folder = RunFolder(arguments.run, arguments.runs)
+    earlier = len(films(folder.path))
     code = session.run(loaded, folder, restart=False)
-    if arguments.record and (made := films(folder.path)):
+    if arguments.record and (made := films(folder.path)[earlier:]):
         print(f"the film is in {os.path.relpath(made[-1])}")
     if arguments.json:
         print(json.dumps(figures(folder.path)))
