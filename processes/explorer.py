@@ -47,10 +47,10 @@ STAY = starts.pack(None)
 class DrivenCar:
     """One car of this process: its driver, its policy, and its figures."""
 
-    def __init__(self, car: Car, config: Config, tracks: Tracks, starts: Starts | None) -> None:
+    def __init__(self, car: Car, config: Config, tracks: Tracks, where: Starts | None) -> None:
         self.car = car
         self.evaluates = car.role == "evaluator"
-        self.driver = Driver(car.name, config, tracks, evaluation=self.evaluates, starts=starts)
+        self.driver = Driver(car.name, config, tracks, evaluation=self.evaluates, starts=where)
         self.actor = actor.build(config.agent, observation_size(config.observation))
         self.weights_version = 0
         self.policy = self._policy(config)
