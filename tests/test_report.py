@@ -79,7 +79,11 @@ def test_the_mean_is_over_what_all_runs_know() -> None:
 def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path: Path) -> None:
     settings = [
         RunCurves(run(tmp_path, name, *sets)).settings
-        for name, sets in (("a", ["seed=1"]), ("b", ["seed=2"]), ("c", ["agent.discount=0.9"]))
+        for name, sets in (
+            ("a", ["seed=1", "simulator.car_port=3"]),
+            ("b", ["seed=2"]),
+            ("c", ["agent.discount=0.9"]),
+        )
     ]
     assert report._key(settings[0]) == report._key(settings[1]) != report._key(settings[2])
 
