@@ -150,10 +150,10 @@ def shown(case: Case, laps: Sequence[Lap], points: Sequence[dict[str, Any]], met
     three = _first_row(laps)
     if case.tracks:
         target = _first_point(case, points)
-        best = max(points, key=_point_order, default=None)
+        best = target or max(points, key=_point_order, default=None)
         return Shown(
             three,
-            target,
+            target and round(target["at"], 1),
             min(clean, default=None),
             best and best.get("lap_seconds_per_metre"),
             best and best["clean_lap_rate"],
@@ -206,12 +206,12 @@ def clean_share(laps: Sequence[Lap]) -> float:
     return sum(lap.clean for lap in laps) / len(laps)
 
 
-def _first_point(case: Case, points: Sequence[dict[str, Any]]) -> float | None:
-    """When the tracks of one evaluation were driven as clean, and as fast, as asked."""
+def _first_point(case: Case, points: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first evaluation whose tracks were driven as clean, and as fast, as asked."""
     for point in points:
         fast = case.pace_under is None or point.get("lap_seconds_per_metre", 9.0) < case.pace_under
         if point["tracks_with_a_clean_lap"] >= case.clean_rate * case.tracks and fast:
-            return round(point["at"], 1)
+            return point
     return None
 
 

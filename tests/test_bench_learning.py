@@ -47,7 +47,7 @@ def test_unseen_tracks_count_by_the_evaluation() -> None:
     points = [point(10, 19, 0.6), point(20, 17, 0.4), point(30, 18, 0.45), point(40, 20, 0.55)]
     done = shown(UNSEEN, [], points, None)
     assert done.seconds_to_target == 30
-    assert (done.clean_lap_rate, done.best_lap_s_per_m) == (1.0, 0.55)
+    assert (done.clean_lap_rate, done.best_lap_s_per_m) == (0.9, 0.45)
     assert shown(UNSEEN, [], [], None).seconds_to_target is None
 
 
