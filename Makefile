@@ -67,7 +67,7 @@ run_trained_policy: setup ## drive an exported policy: POLICY=runs/ddpg/policies
 demo: setup ## watch a trained policy drive two laps, and get the film of it
 	@exec $(PYTHON) -m scripts.run_policy policies/full_speed --run $(or $(RUN),demo) --laps 2 --record $(ARGS)
 
-zoo: setup ## train the policies of policies/ anew, 45 min (ARGS="ddpg td3" picks some)
+zoo: setup ## train the policies of policies/ anew, 22 min (ARGS="ddpg td3" picks some)
 	@exec $(PYTHON) -m scripts.zoo $(ARGS)
 
 start_simulator: setup ## start the embedded simulator alone, on ports 11000 and 11001

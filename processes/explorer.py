@@ -33,6 +33,7 @@ from robo.driving.state import CarState, unpack
 from robo.driving.transitions import ACTION_SIZE, observation_size
 from robo.film import moment
 from robo.film.moment import Moment
+from robo.perception import kinds
 from robo.protocol.car import Restart
 from robo.simulation.tracks import Tracks
 
@@ -135,6 +136,7 @@ class Explorer:
     def __init__(self, context: Context, tracks: Tracks) -> None:
         self._context = context
         self._config = context.config
+        self._observed = kinds.SHAPES[context.config.observation.kind]
         mine = [car for car in context.run.cars if car.driver == context.name]
         # One for all evaluators: whoever is free takes the next track, so that each is driven once a point.
         evaluation = InTurn(tracks.evaluation, lambda track: tracks[track].length)
@@ -208,7 +210,7 @@ class Explorer:
         if not self._can_drive(car):
             self._rest(car, None)
             return
-        observation = np.frombuffer(picture.payload, np.float32).reshape(8, 3)
+        observation = np.frombuffer(picture.payload, np.float32).reshape(self._observed)
         if state is None or car.driver.seen(state):
             # The state of this moment is not known, so neither is what the last step led to.
             self._close(car, car.driver.interrupt())

@@ -12,7 +12,7 @@ from processes.launch import Context
 from processes.trace import Stage
 from robo import log
 from robo.cache import Cache, Lost
-from robo.perception.color_mass import color_mass
+from robo.perception import kinds
 from robo.protocol.car import is_raw
 from robo.simulation.png import PngEncoder
 
@@ -36,9 +36,10 @@ def main(context: Context) -> None:
     encoder = PngEncoder(width, width * 80 // 128, PNG_LEVEL)
     shown = dict.fromkeys(names, 0.0)
     bad = lost_before = 0
+    see = kinds.see(context.config.observation.kind)
     # Compile, or load, before the first frame; for arrays that can't be written to, as of bare pixels, too.
-    color_mass(np.zeros((80, 128, 3), np.uint8))
-    color_mass(decode(bytes(3 * width * (width * 80 // 128)), width))
+    see(np.zeros((80, 128, 3), np.uint8))
+    see(decode(bytes(3 * width * (width * 80 // 128)), width))
     context.ready()
     while not context.stopping:
         if not context.wait(frames.bell):
@@ -53,7 +54,7 @@ def main(context: Context) -> None:
                 continue
             if film is not None and names[picture.car] == filmed:
                 film.put(picture.car, picture.number, picture.received, picture.payload)
-            observation = color_mass(frame)
+            observation = see(frame)
             rings[picture.car].put(picture.car, picture.number, picture.received, observation.tobytes())
             context.trace.note(Stage.PROCESSED, picture.car, picture.number)
             now = time.monotonic()

@@ -11,8 +11,9 @@ from robo.config import Config
 from robo.driving import actor
 from robo.driving.starts import START_BYTES
 from robo.driving.state import STATE_BYTES
-from robo.driving.transitions import COLOR_MASS_SIZE, observation_size
+from robo.driving.transitions import observation_size
 from robo.film.moment import MOMENT_BYTES
+from robo.perception import kinds
 
 FRAME_BYTES = 65535
 """The largest picture that the wire's two length bytes can announce."""
@@ -148,12 +149,12 @@ def channels(config: Config) -> list[Channel]:
             hertz,
         )
         rows += [frames, commands]
-    payload = 4 * COLOR_MASS_SIZE
+    payload = 4 * kinds.size(config.observation.kind)
     for driver in drivers:
         mine = [car for car in fleet if car.driver == driver]
         processor = f"frame_processor{mine[0].group}"
         hertz = decisions * len(mine)
-        shape = "float32 [8, 3]"
+        shape = f"float32 {list(kinds.SHAPES[config.observation.kind])}"
         rows.append(
             Channel(
                 f"observations:{driver}", "ring", (processor,), (driver,), RING_SLOTS, payload, shape, hertz

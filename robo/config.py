@@ -18,6 +18,8 @@ from robo.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = ROOT / "configs" / "base.yml"
+GRID_WIDTH = 48
+"""The least width of pictures in which each row of a color_grid's cells has a row of pixels."""
 EMBEDDED_TRACK = "configs/tracks/esses.json"
 """What the embedded simulator drives on unless told otherwise."""
 
@@ -141,9 +143,10 @@ class Cars(Settings):
 class Observation(Settings):
     """What a policy sees."""
 
-    kind: Literal["color_mass"]
+    kind: Literal["color_mass", "color_grid"]
     history: Count
     action_history: NonNegativeInt
+    motion: bool
 
 
 class Action(Settings):
@@ -535,8 +538,16 @@ def _check(config: Config) -> Config:
         raise UserError("simulator.mode: no car is put elsewhere in a race; set it to development")
     if config.agent.recurrent and config.replay.n_step > 1:
         raise UserError(f"replay.n_step: {config.agent.type} learns from single steps; set it to 1")
-    if (config.driver == "policy") != bool(config.policy):
-        raise UserError("policy: name the folder of an exported policy, with driver=policy and only then")
     if not config.track and config.reward.kind == "progress":
         raise UserError("reward.kind: progress needs the track's file; set track, or reward.kind=segments")
+    if config.observation.kind == "color_grid" and config.cars.image_width < GRID_WIDTH:
+        raise UserError(f"cars.image_width: color_grid needs {GRID_WIDTH} or more; or set observation.kind")
+    _check_driver(config)
     return config
+
+
+def _check_driver(config: Config) -> None:
+    if config.driver == "debug" and config.observation.kind != "color_mass":
+        raise UserError("observation.kind: the hand-written policy drives by color_mass; set it to that")
+    if (config.driver == "policy") != bool(config.policy):
+        raise UserError("policy: name the folder of an exported policy, with driver=policy and only then")

@@ -131,7 +131,7 @@ def car_racing_speed(seconds: float) -> float | None:
 
 
 def vector_speed(seconds: float) -> float | None:
-    """Steps a second, of all cars together, of the vector environment with color_mass observations.
+    """Steps a second, of all cars together, of the vector environment with a policy's observations.
 
     None while robo.gym has no ``benchmark() -> Callable[[], int]``, whose result takes some steps and says
     how many.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robo import config
-from robo.perception.color_mass import color_mass
+from robo.perception import kinds
 from robo.simulation.track import Track
 from robo.simulation.world import World
 
@@ -21,8 +21,9 @@ def main() -> None:
             world.add_car(f"warm-up-{number}")
         world.step()
         picture = world.render("warm-up-0", 128)
-        color_mass(picture)
-        color_mass(np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.shape))  # as it is received
+        for see in map(kinds.see, kinds.SHAPES):
+            see(picture)
+            see(np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.shape))  # as it is received
 
 
 if __name__ == "__main__":

@@ -35,14 +35,14 @@ class Entry(NamedTuple):
 
 ENTRIES = {
     "full_speed": Entry(
-        "full_speed.yml", 600.0, "SAC with all of the throttle: the fastest laps", (MEANDER,)
+        "full_speed.yml", 240.0, "SAC with all of the throttle: the fastest laps", (MEANDER,)
     ),
-    "ddpg": Entry("ddpg.yml", 180.0, "DDPG, throttle 0.02 to 0.1", (MEANDER,)),
-    "td3": Entry("td3.yml", 240.0, "TD3, throttle 0.02 to 0.1", (MEANDER,)),
-    "rdpg": Entry("rdpg.yml", 300.0, "RDPG, which sees one picture at a time and remembers", (MEANDER,)),
-    "tracks": Entry("tracks.yml", 240.0, "TD3 for any track with bends down to 0.35 m, throttle 0.02 to 0.1"),
+    "ddpg": Entry("ddpg.yml", 90.0, "DDPG, throttle 0.02 to 0.1", (MEANDER,)),
+    "td3": Entry("td3.yml", 120.0, "TD3, throttle 0.02 to 0.1", (MEANDER,)),
+    "rdpg": Entry("rdpg.yml", 150.0, "RDPG, which sees one picture at a time and remembers", (MEANDER,)),
+    "tracks": Entry("tracks.yml", 120.0, "TD3 for any track with bends down to 0.35 m, throttle 0.02 to 0.1"),
     "tracks_full_speed": Entry(
-        "tracks_full_speed.yml", 1200.0, "SAC for any track with bends down to 0.3 m, all of the throttle"
+        "tracks_full_speed.yml", 420.0, "SAC for any track with bends down to 0.3 m, all of the throttle"
     ),
 }
 

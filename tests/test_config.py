@@ -70,9 +70,9 @@ def test_an_unknown_agent_is_named() -> None:
 
 def test_all_differences_between_two_configs_are_named() -> None:
     one = config.load()
-    other = config.load(sets=["agent.type=rdpg", "observation.history=1"])
+    other = config.load(sets=["agent.type=rdpg", "observation.history=2"])
     said = config.difference(one, other)
-    for part in ("observation.history is 1, was 3", "agent.type is 'rdpg', was 'ddpg'", "agent.lstm is 64"):
+    for part in ("observation.history is 2, was 1", "agent.type is 'rdpg', was 'ddpg'", "agent.lstm is 64"):
         assert part in said
     assert config.difference(one, one) is None
 
@@ -305,8 +305,8 @@ def test_a_config_is_frozen() -> None:
     ("item", "named"),
     [
         ("track=other.json", "track is 'other.json'"),
-        ("driver=debug", "driver is 'debug', was 'agent'"),
-        ("observation.history=4", "observation.history is 4, was 3"),
+        ("observation.motion=false", "observation.motion is False, was True"),
+        ("observation.history=4", "observation.history is 4, was 1"),
         ("action.repeat=2", "action.repeat is 2, was 3"),
         ("reward.crash=-1", "reward.crash is -1.0, was -2.0"),
         ("agent.actor_layers=[64]", "agent.actor_layers"),
@@ -332,6 +332,12 @@ def test_the_rest_may_change_when_a_run_is_resumed(item: str) -> None:
 )
 def test_many_tracks_need_a_simulator_that_has_them(sets: list[str], said: str) -> None:
     assert complaint(*sets).startswith(said)
+
+
+def test_a_kind_of_observation_says_what_it_needs() -> None:
+    assert complaint("cars.image_width=47").startswith("cars.image_width: color_grid needs 48 or more")
+    config.load(sets=["cars.image_width=8", "observation.kind=color_mass"])
+    assert complaint("driver=debug").startswith("observation.kind: the hand-written policy drives by")
 
 
 def test_cars_begin_anywhere_only_where_the_simulator_can_be_told() -> None:

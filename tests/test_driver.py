@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -22,12 +23,13 @@ TRACK = Track(np.array([(0, 0, 0), (0, 0, 4), (2, 0, 4), (2, 0, 0)], np.float64)
 STEP = 0.05
 METRES = 0.05
 START = CarState(1, 100.0, (0.0, 0.0, 1.0), METRES / STEP, 0.0, 2, laps=3, crashes=4, returns=5)
-SETTINGS = config.load(sets=["episode.max_seconds=2.0", "evaluation.max_seconds=4.0"])
+SEEN = ("observation.kind=color_mass", "observation.history=3", "observation.motion=false")
+SETTINGS = config.load(sets=[*SEEN, "episode.max_seconds=2.0", "evaluation.max_seconds=4.0"])
 NONE = np.zeros(2, np.float32)
 
 
 def driver(*sets: str, track: Track | None = TRACK, evaluation: bool = False) -> Driver:
-    settings = config.load(sets=sets) if sets else SETTINGS
+    settings = config.load(sets=[*SEEN, *sets]) if sets else SETTINGS
     return Driver("a", settings, Tracks(track), evaluation=evaluation)
 
 
@@ -78,8 +80,21 @@ def test_a_policy_sees_the_last_three_observations_and_the_last_two_actions() ->
 def test_how_much_it_sees_is_configurable(history: int, actions: int) -> None:
     sets = (f"observation.history={history}", f"observation.action_history={actions}")
     driven = driver(*sets)
-    size = observation_size(config.load(sets=sets).observation)
+    size = observation_size(config.load(sets=[*SEEN, *sets]).observation)
     assert [len(take(driven, k, car(k)).vector) for k in range(3)] == [size] * 3
+
+
+def test_it_sees_its_motion_where_that_is_asked_for() -> None:
+    sets = ("observation.history=1", "observation.action_history=0", "observation.motion=true")
+    driven = driver(*sets)
+    first = take(driven, 0, car(0, forward=2.0, left=-0.2, yaw=3.1)).vector
+    second = take(driven, 1, car(1, forward=1.0, left=0.4, yaw=-3.1)).vector
+    returned = take(driven, 2, car(2, returns=START.returns + 1)).transition.next_observation
+    assert len(first) == observation_size(config.load(sets=[*SEEN, *sets]).observation) == 24 + 3
+    turned = 2 * math.pi - 6.2  # on to the right, past 180 degrees
+    np.testing.assert_allclose(first[24:], [0.6, -0.1, 0.0], atol=1e-6)
+    np.testing.assert_allclose(second[24:], [0.3, 0.2, -0.2 * turned / STEP], atol=1e-6)
+    np.testing.assert_array_equal(returned[24:], second[24:])  # nothing of where it was put
 
 
 def test_a_step_becomes_a_transition() -> None:
@@ -297,7 +312,7 @@ def restarted(*sets: str, evaluation: bool = False) -> Driver:
     tracks = Tracks(TRACK)
     tracks._made[1] = OTHER
     tracks.training = range(1, 2)
-    settings = config.load(sets=["start.anywhere=true", *sets])
+    settings = config.load(sets=[*SEEN, "start.anywhere=true", *sets])
     return Driver("a", settings, tracks, evaluation=evaluation, starts=Scripted(SOMEWHERE, ELSEWHERE))
 
 

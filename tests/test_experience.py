@@ -97,12 +97,12 @@ def test_an_episodes_first_sequence_counts_from_its_first_step_and_later_ones_af
 def test_the_configured_agent_decides() -> None:
     plain = config.load(sets=["replay.n_step=3"])
     assert isinstance(experience.collector(plain), NStepCollector)
-    assert experience.layout(plain).shapes[0] == (76,)
+    assert experience.layout(plain).shapes[0] == (151,)
     recurrent = config.load(
         [config.ROOT / "configs" / "rdpg.yml"], ["agent.burn_in=3", "agent.sequence_length=5"]
     )
     assert isinstance(experience.collector(recurrent), SequenceCollector)
-    assert experience.layout(recurrent).shapes[:2] == ((9, 24), (8, 2))
+    assert experience.layout(recurrent).shapes[:2] == ((9, 144), (8, 2))
 
 
 def test_nothing_to_concatenate_is_an_error() -> None:

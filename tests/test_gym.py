@@ -33,7 +33,7 @@ def load(name: str) -> Track:
     return Track(0.8 * np.stack([1.0 - np.cos(turn), 0.0 * turn, np.sin(turn)], axis=1), name=name)
 
 
-@pytest.mark.parametrize("observation", ["color_mass", "camera", "state"])
+@pytest.mark.parametrize("observation", ["policy", "camera", "state"])
 def test_keeps_to_the_gymnasium_api(track: Track, observation: str) -> None:
     env = gymnasium.make("robo/Robotini-v0", observation=observation, track=track, render_mode="rgb_array")
     with warnings.catch_warnings():
@@ -47,12 +47,13 @@ def test_keeps_to_the_gymnasium_api(track: Track, observation: str) -> None:
 
 def follow(track: Track, steps: int, **options: object) -> tuple[list[float], bool, bool, dict]:
     """Drive by colours; the rewards and what the last step said."""
-    settings = config.load(sets=options.pop("sets", ()))
+    masses = ("observation.kind=color_mass", "observation.history=1")
+    settings = config.load(sets=[*masses, *options.pop("sets", ())])
     env = robo.gym.RobotiniEnv(track=track, settings=settings, **options)
     seen, _ = env.reset(options={"place": 0.5})
     rewards = []
     for _ in range(steps):
-        throttle, turn = follow_colors(seen[48:72].reshape(8, 3))
+        throttle, turn = follow_colors(seen[:24].reshape(8, 3))
         seen, reward, terminated, truncated, info = env.step(to_action(settings.action, throttle, turn))
         assert env.observation_space.contains(seen)
         rewards.append(reward)
@@ -94,7 +95,7 @@ def test_terminates_when_the_car_is_returned(track: Track) -> None:
             break
         before = seen
     assert (terminated, truncated, info["end"]) == (True, False, "returned to track")
-    assert np.array_equal(seen[48:72], before[48:72])
+    assert np.array_equal(seen[:144], before[:144])
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(ACCELERATE)
 
@@ -141,19 +142,22 @@ class Case(NamedTuple):
 
 RETURNED, STUCK, DONE, LATE = "returned to track", "no progress", "laps done", "time limit"
 SMOOTH = ["simulator.antialias=true", "observation.action_history=0", "observation.history=1"]
+MASSES = ["observation.kind=color_mass", "observation.history=3", "observation.motion=false"]
 WILD = ["action.throttle_min=0", "action.throttle_max=0.5", "simulator.segments=100"]
 CASES = {
     "laps": Case(
         "ring", "state", "segments", 60, ["action.repeat=12", "episode.laps=2"], {DONE, RETURNED}, 8
     ),
+    "grid": Case("ring", "policy", "progress", 80, [], {RETURNED}),
+    "bridge grid": Case("bridge", "policy", "segments", 80, [], {RETURNED}),
     "wild": Case("ring", "state", "segments", 40, WILD, {RETURNED}, 1),
-    "masses": Case("ring", "color_mass", "progress", 80, [], {RETURNED}),
+    "masses": Case("ring", "policy", "progress", 80, MASSES, {RETURNED}),
     "each frame": Case("ring", "camera", "segments", 120, ["action.repeat=1"], set()),
-    "smooth": Case("ring", "color_mass", "auto", 20, SMOOTH, set()),
+    "smooth": Case("ring", "policy", "auto", 20, SMOOTH, set()),
     "stuck": Case("ring", "state", "progress", 80, ["episode.stuck_metres=2", "reward.stuck=-7"], {STUCK}),
     "late": Case("ring", "state", "segments", 80, ["episode.max_seconds=2"], {LATE}),
     "bridge laps": Case("bridge", "state", "progress", 200, ["episode.laps=1"], {DONE, RETURNED}),
-    "bridge masses": Case("bridge", "color_mass", "segments", 80, [], {RETURNED}),
+    "bridge masses": Case("bridge", "policy", "segments", 80, MASSES, {RETURNED}),
     "bridge wild": Case("bridge", "state", "segments", 100, WILD, {RETURNED}, 6),
     "loop wild": Case("loop", "state", "segments", 70, WILD, {RETURNED}, 3),
     "loop smooth": Case("loop", "camera", "progress", 20, SMOOTH, set()),

@@ -21,7 +21,8 @@ SETS = (
     "agent.actor_layers=[8]",
     "agent.critic_layers=[8]",
     "agent.batch_size=16",
-    "observation.history=1",
+    "observation.kind=color_mass",
+    "observation.motion=false",
     "observation.action_history=0",
     "replay.random_transitions=32",
 )

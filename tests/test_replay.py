@@ -154,4 +154,4 @@ def test_concatenate_keeps_the_order() -> None:
 def test_observation_size_of_the_base_config() -> None:
     from robo import config
 
-    assert observation_size(config.load().observation) == 76
+    assert observation_size(config.load().observation) == 151

@@ -27,10 +27,13 @@ def test_the_learner_has_the_last_cores_and_the_others_the_rest(
     assert shares(cores) == (learner, others)
 
 
-@pytest.mark.parametrize("setting", ["learner.own_cores=false", "driver=debug", "learner.threads=4"])
-def test_all_share_all_cores_where_nobody_has_any_of_its_own(setting: str) -> None:
+@pytest.mark.parametrize(
+    "sets",
+    [["learner.own_cores=false"], ["driver=debug", "observation.kind=color_mass"], ["learner.threads=4"]],
+)
+def test_all_share_all_cores_where_nobody_has_any_of_its_own(sets: list[str]) -> None:
     everything = [0, 1, 2, 3]
-    assert shares(4, setting) == (everything, everything)
+    assert shares(4, *sets) == (everything, everything)
 
 
 def test_as_many_threads_as_set_have_as_many_cores() -> None:

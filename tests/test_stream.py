@@ -21,12 +21,13 @@ def parameters(segments: int = 30) -> wire.RaceParameters:
 
 def moved(time: float, segment: int, name: str = "a", **changes: float) -> wire.Message:
     """A GameStatus of one car, after a journey over the wire; ``changes`` may be NaN."""
-    numbers = {"x": 1.0, "z": 2.0, "vx": 3.0, "vz": -4.0, "angle": 5.0, **changes}
+    numbers = {"x": 1.0, "z": 2.0, "vx": 3.0, "vz": -4.0, "angle": 5.0, "yaw": 0.0, **changes}
+    half = numbers["yaw"] / 2
     car = {
         "name": name,
         "position": {"x": numbers["x"], "y": 0.05, "z": numbers["z"]},
         "velocity": {"x": numbers["vx"], "y": 0.0, "z": numbers["vz"]},
-        "rotation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},
+        "rotation": {"x": 0.0, "y": math.sin(half), "z": 0.0, "w": math.cos(half)},
         "trackAngle": numbers["angle"],
         "trackSegment": segment,
     }
@@ -66,8 +67,16 @@ def test_a_state_says_which_track_its_car_was_added_to() -> None:
 
 def test_a_status_becomes_a_state() -> None:
     stream = after(moved(1.5, -1))
-    assert stream.cars == {"a": CarState(7, 1.5, (1.0, 0.05, 2.0), 5.0, 5.0, -1)}
+    assert stream.cars == {"a": CarState(7, 1.5, (1.0, 0.05, 2.0), 5.0, 5.0, -1, forward=-4.0, left=-3.0)}
     assert stream.changed == {"a"}
+
+
+@pytest.mark.parametrize("yaw", [-2.5, -0.3, 0.0, 1.2, 3.0])
+def test_a_state_tells_where_the_car_faces_and_how_it_slides(yaw: float) -> None:
+    ahead, left = 2.0, 0.5
+    vx, vz = ahead * math.sin(yaw) - left * math.cos(yaw), ahead * math.cos(yaw) + left * math.sin(yaw)
+    state = after(moved(1.5, -1, vx=vx, vz=vz, yaw=yaw)).cars["a"]
+    assert (state.yaw, state.forward, state.left) == pytest.approx((yaw, ahead, left))
 
 
 def test_there_is_no_state_before_the_first_status() -> None:

@@ -20,7 +20,7 @@ CONFIGS = {
     "three groups": ["cars.groups=3", "cars.explorers=8", "cars.explorer_processes=4"],
     "as many groups as processes": ["cars.groups=3", "cars.explorer_processes=2"],
     "evaluators only": ["cars.explorers=0", "cars.evaluators=2", "cars.groups=2"],
-    "debug": ["driver=debug", "cars.evaluators=0"],
+    "debug": ["driver=debug", "observation.kind=color_mass", "cars.evaluators=0"],
     "a real simulator": ["simulator.host=192.0.2.7"],
 }
 
@@ -168,7 +168,7 @@ def test_the_cars_come_on_track_when_all_who_serve_them_are_ready(
 
 
 def test_without_an_agent_nothing_is_learned() -> None:
-    settings = config.load(sets=["driver=debug"])
+    settings = config.load([config.ROOT / "configs" / "debug_policy.yml"])
     assert "learner" not in names(processes(settings, managed_redis=True))
     assert not [join for join in channels(settings) if join.kind == "queue" or join.name == "weights"]
 

@@ -12,6 +12,7 @@ from robo.config import Config
 from robo.driving import rewards
 from robo.driving.episodes import End, EpisodeRules
 from robo.driving.laps import Lap, LapCounter
+from robo.driving.motion import motion
 from robo.driving.starts import Starts
 from robo.driving.state import CarState
 from robo.driving.transitions import ACTION_SIZE
@@ -105,6 +106,7 @@ class Driver:
         )
         self._observations: deque[np.ndarray] = deque(maxlen=settings.observation.history)
         self._actions: deque[np.ndarray] = deque(maxlen=settings.observation.action_history)
+        self._sees_motion = settings.observation.motion
         # In realtime the last state may have been one frame ahead of its observation, if we were slow.
         slack_frames = 0.5 if settings.simulator.lockstep else 1.5
         self._least_step_seconds = (settings.action.repeat - slack_frames) / 60.0
@@ -141,7 +143,7 @@ class Driver:
         return self._result(End.INTERRUPTED)
 
     def observe(self, observation: np.ndarray, state: CarState) -> Seen:
-        """Take a decision's observation (float32 [8, 3]) and the car's state at that moment."""
+        """Take a decision's observation (float32, of its kind's shape) and the car's state at that moment."""
         lap = self.laps.update(state)
         if self._starts and (self._state is None or (self._wanted and self.session == state.session)):
             return self._wait(state, lap)
@@ -159,6 +161,8 @@ class Driver:
         self.total_reward += reward
         self._steps += 1
         before, action = self._vector, self._action
+        if state.returns == self._state.returns:  # else it says nothing of the place where the car was
+            self._motion = motion(self._state, state)
         self._state = state
         self._remember(observation)
         transition = None
@@ -202,6 +206,7 @@ class Driver:
         self._steps = 0
         self._laps: list[Lap] = []
         self._action = None
+        self._motion = motion(state, state)
         # The past of the episode before says nothing about this one: its first observation stands for it.
         self._observations.extend([observation] * (self._observations.maxlen or 0))
         self._actions.extend([np.zeros(ACTION_SIZE, np.float32)] * (self._actions.maxlen or 0))
@@ -210,6 +215,8 @@ class Driver:
     def _remember(self, observation: np.ndarray) -> np.ndarray:
         self._observations.append(observation)
         parts = [part.ravel() for part in (*self._observations, *self._actions)]
+        if self._sees_motion:
+            parts.append(self._motion)
         self._vector = np.concatenate(parts, dtype=np.float32)
         return self._vector
 

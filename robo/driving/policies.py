@@ -21,7 +21,7 @@ class Policy(Protocol):
     def act(self, vector: np.ndarray, observation: np.ndarray) -> np.ndarray:
         """The action, float32 [2] in -1..1.
 
-        ``vector``: float32 [O], what an agent sees; ``observation``: float32 [8, 3], the newest alone.
+        ``vector``: float32 [O], what an agent sees; ``observation``: float32, the newest frame's alone.
         """
 
 

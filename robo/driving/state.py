@@ -39,9 +39,15 @@ class CarState(msgspec.Struct, frozen=True):
     """Seconds of simulation time; 0: none yet."""
     track: int = 0
     """Which of the simulator's tracks the car is on."""
+    forward: float = 0.0
+    """Horizontal speed in the direction the car faces, m/s."""
+    left: float = 0.0
+    """And to the left of it, m/s: how it slides."""
+    yaw: float = 0.0
+    """Where it faces seen from above, radians -pi..pi; 0 is +z, right is +x."""
 
 
-_LAYOUT = struct.Struct("<q6dqqqdqqqqdq")
+_LAYOUT = struct.Struct("<q6dqqqdqqqqdq3d")
 STATE_BYTES = _LAYOUT.size
 
 

@@ -56,7 +56,8 @@ class StreamState:
         position = (status.position.x, status.position.y, status.position.z)
         velocity = (status.velocity.x, status.velocity.y, status.velocity.z)
         speed = math.hypot(*velocity)
-        if not all(map(math.isfinite, (*position, speed, time, status.track_angle))):
+        yaw = status.rotation.yaw
+        if not all(map(math.isfinite, (*position, speed, yaw, time, status.track_angle))):
             self.ignored += 1
             return
         now = {
@@ -65,6 +66,9 @@ class StreamState:
             "speed": speed,
             "track_angle": status.track_angle,
             "segment": status.track_segment,
+            "forward": velocity[0] * math.sin(yaw) + velocity[2] * math.cos(yaw),
+            "left": velocity[2] * math.sin(yaw) - velocity[0] * math.cos(yaw),
+            "yaw": yaw,
         }
         before = self.cars.get(status.name)
         if before is None:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo import config
-
-COLOR_MASS_SIZE = 24
-"""Numbers in one ``color_mass`` observation (float32 [8, 3])."""
+from robo.driving.motion import MOTION_SIZE
+from robo.perception import kinds
 
 ACTION_SIZE = 2
 """Numbers in an action: throttle and turn, both in -1..1."""
@@ -52,8 +51,9 @@ class Layout(NamedTuple):
 
 
 def observation_size(observation: config.Observation) -> int:
-    """Length O of the vector that a policy sees: its last frames' features and its last actions."""
-    return observation.history * COLOR_MASS_SIZE + observation.action_history * ACTION_SIZE
+    """Length O of the vector that a policy sees: its last frames' features, its last actions, its motion."""
+    seen = observation.history * kinds.size(observation.kind) + observation.action_history * ACTION_SIZE
+    return seen + MOTION_SIZE * observation.motion
 
 
 def layout(observation_size: int) -> Layout:

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from robo.protocol.spectator import Quaternion
 from robo.simulation.terrain import Numbers
 from robo.simulation.track import NEAR_WINDOW, Track
 
@@ -50,9 +51,7 @@ def course(track: Track, segments: int) -> Course:
 
 def pose(position: Numbers, velocity: Numbers, rotation: Numbers, track_angle: float) -> Floats:
     """A car's pose, of what ``robo.simulation.terrain.Pose`` says."""
-    x, y, z, w = rotation
-    yaw = math.atan2(2.0 * (x * z + w * y), 1.0 - 2.0 * (x * x + y * y))
-    return np.array([*position, *velocity, yaw, track_angle])
+    return np.array([*position, *velocity, Quaternion(*rotation).yaw, track_angle])
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ from robo.driving.stream import StreamState
 from robo.driving.transitions import ACTION_SIZE
 from robo.gym import tasks
 from robo.gym.course import STATE_SIZE, YAW, course, fill_state, pose
-from robo.perception.color_mass import color_mass
+from robo.perception import kinds
 from robo.protocol import spectator as wire
 from robo.simulation.randomisation import asked_for
 from robo.simulation.track import Track
@@ -41,8 +41,9 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     Observation, by ``observation``:
 
-    - ``color_mass``: float32 [76] with the default settings, what a trained policy sees: the last 3 of
-      ``robo.perception.color_mass``, oldest first, then the last 2 actions;
+    - ``policy``: what a trained policy sees by ``settings.observation``, float32 [151] with the default ones:
+      the last pictures as ``robo.perception`` makes numbers of them and the last actions, each oldest first,
+      then the car's ``robo.driving.motion``;
     - ``camera``: uint8 [80, 128, 3], red, green, blue, top row first;
     - ``state``: float32 [18]: speed forward and to the left (m/s), metres left of the centre line, sine and
       cosine of the car's yaw relative to the track (left is positive), rate at which the car's yaw changes
@@ -63,7 +64,7 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def __init__(
         self,
-        observation: str = "color_mass",
+        observation: str = "policy",
         track: str | Path | Track | None = None,
         reward: str = "auto",
         render_mode: str | None = None,
@@ -78,6 +79,7 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = tasks.action_space()
         self.render_mode = render_mode
         self._kind = observation
+        self._see = kinds.see(self._settings.observation.kind)
         simulator = self._settings.simulator
         self._world = World(
             self._track,
@@ -114,7 +116,7 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._tell([])
         self._driver = Driver(CAR, self._settings, Tracks(self._track), evaluation=False)
         self._look(frames=0)
-        seen = self._driver.observe(self._mass(), self._state)
+        seen = self._driver.observe(self._seen(), self._state)
         return self._observation(seen.vector), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -130,7 +132,7 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         frames = self._drive(throttle, turn)
         if not self._state.returns:
             self._look(frames)
-        seen = self._driver.observe(self._mass(), self._state)
+        seen = self._driver.observe(self._seen(), self._state)
         assert seen.transition is not None
         info = self._info()
         if seen.episode is None:
@@ -189,14 +191,14 @@ class RobotiniEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             fill_state(self._numbers, self._course, now, distance, self._yaw, frames)
             self._yaw = float(now[YAW])
 
-    def _mass(self) -> np.ndarray:
+    def _seen(self) -> np.ndarray:
         """What the driver stacks."""
-        return color_mass(self._picture) if self._kind == "color_mass" else NOTHING
+        return self._see(self._picture) if self._kind == "policy" else NOTHING
 
     def _observation(self, vector: np.ndarray) -> np.ndarray:
         if self._kind == "camera":
             return self._picture[..., ::-1].copy()
-        return vector if self._kind == "color_mass" else self._numbers.copy()
+        return vector if self._kind == "policy" else self._numbers.copy()
 
     def _info(self) -> dict[str, Any]:
         state = self._state

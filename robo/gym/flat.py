@@ -12,7 +12,6 @@ from robo.config import Config
 from robo.gym.course import ANGLE, VELOCITY, YAW, Course, angle_off, heading
 from robo.gym.fleet import Cars, Fleet
 from robo.gym.races import arrive, follow, set_out, steps_in
-from robo.perception.color_mass import color_mass
 from robo.simulation import physics
 from robo.simulation.camera import DIRECTIONS, Camera, draw, draw_boxes, halved
 from robo.simulation.physics import Floats, Ints
@@ -27,12 +26,12 @@ Bytes = NDArray[np.uint8]
 class FlatFleet(Fleet):
     """Cars on a flat track."""
 
-    def __init__(self, count: int, track: Track, settings: Config, *, weigh: bool) -> None:
+    def __init__(self, count: int, track: Track, settings: Config, *, sees: bool) -> None:
         """As Cars."""
         width, antialias = settings.cars.image_width, settings.simulator.antialias
         terrain = FlatTerrain(track, ghosts=True, antialias=antialias)
         height = float(track.points[0, 1]) + REST_HEIGHT
-        cars = Cars(count, track, settings, weigh=weigh)
+        cars = Cars(count, track, settings, sees=sees)
         super().__init__(cars, terrain, _drive_all, (terrain.line, height, terrain.boxes), settings)
         camera = Camera(width, terrain.ground, antialias=antialias, obstacles=terrain.boxes)
         self._view, self._box_view = camera.view, camera.box_view
@@ -43,8 +42,7 @@ class FlatFleet(Fleet):
             self._samples = np.zeros((count, 2 * rows, 2 * columns, 3), np.uint8)
         self._walls = np.empty((count, DIRECTIONS))
 
-    def look(self, rows: Ints) -> None:
-        """See Fleet."""
+    def _draw(self, rows: Ints) -> None:
         states, cars = self.seen(), self.cars
         own = {}
         if self.varied:
@@ -55,7 +53,6 @@ class FlatFleet(Fleet):
             states,
             self._samples,
             cars.pictures,
-            cars.masses,
             self._walls,
             self._view,
             self._box_view,
@@ -63,8 +60,6 @@ class FlatFleet(Fleet):
         for row, camera in own.items():
             if camera is not None:
                 cars.pictures[row] = camera.picture(*states[row, : physics.VX].tolist())
-                if len(cars.masses):
-                    cars.masses[row] = color_mass(cars.pictures[row])
 
 
 Floor = tuple[Floats, float, Floats]
@@ -115,7 +110,6 @@ def _look_all(  # noqa: PLR0917 numba kernels take their state as flat arguments
     states: Floats,
     samples: Bytes,
     pictures: Bytes,
-    masses: NDArray[np.float32],
     walls: Floats,
     view: tuple[Any, ...],
     box_view: tuple[Any, ...],
@@ -132,5 +126,3 @@ def _look_all(  # noqa: PLR0917 numba kernels take their state as flat arguments
             draw_boxes(samples[car], nearness, walls[car], *view[:4], 0, states[car : car + 1], *box_view)
         if samples.shape[1] != pictures.shape[1]:
             pictures[car] = halved(samples[car])
-        if len(masses):
-            masses[car] = color_mass(pictures[car])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robo.config import Config
 from robo.gym.course import POSE_SIZE, Course, course
 from robo.gym.races import RACE
-from robo.perception import color_mass
+from robo.perception import kinds
 from robo.simulation.randomisation import Variation
 from robo.simulation.terrain import FlatTerrain, ReliefTerrain
 from robo.simulation.track import Track
@@ -27,16 +27,18 @@ Ints = NDArray[np.int64]
 class Cars:
     """What is known of N cars on any terrain, a row a car."""
 
-    def __init__(self, count: int, track: Track, settings: Config, *, weigh: bool) -> None:
-        """``weigh``: whether to make colour masses of the pictures."""
+    def __init__(self, count: int, track: Track, settings: Config, *, sees: bool) -> None:
+        """``sees``: whether to make of the pictures what a policy sees of them."""
         width = settings.cars.image_width
+        kind = settings.observation.kind
         self.course: Course = course(track, settings.simulator.segments)
         self.races: NDArray[Any] = np.zeros(count, RACE)
         self.poses: Floats = np.zeros((count, POSE_SIZE))
         """As ``robo.gym.course`` has them."""
         self.pictures: NDArray[np.uint8] = np.zeros((count, width * 80 // 128, width, 3), np.uint8)
         """Blue, green, red, top row first."""
-        self.masses: NDArray[np.float32] = np.zeros((count if weigh else 0, *color_mass.SHAPE), np.float32)
+        self.features: NDArray[np.float32] = np.zeros((count, kinds.size(kind) if sees else 0), np.float32)
+        self.see = kinds.see(kind) if sees else None
 
 
 class Fleet(ABC):
@@ -106,6 +108,14 @@ class Fleet(ABC):
         states[late] = self._trail[late, (frames[late] - ages[late]) % length]
         return states
 
-    @abstractmethod
     def look(self, rows: Ints) -> None:
-        """Fill in the pictures of these cars, and their masses."""
+        """Fill in the pictures of these cars, and what is seen of them."""
+        self._draw(rows)
+        cars = self.cars
+        if cars.see is not None:
+            for row in rows.tolist():
+                cars.features[row] = cars.see(cars.pictures[row]).ravel()
+
+    @abstractmethod
+    def _draw(self, rows: Ints) -> None:
+        """Fill in the pictures of these cars."""

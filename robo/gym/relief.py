@@ -12,7 +12,6 @@ from robo.config import Config
 from robo.gym.course import ANGLE, VELOCITY, YAW, Course, piece_at
 from robo.gym.fleet import Cars, Fleet
 from robo.gym.races import arrive, follow, set_out, steps_in
-from robo.perception.color_mass import color_mass
 from robo.simulation import surface_physics
 from robo.simulation.footing import directions
 from robo.simulation.physics import Floats, Ints
@@ -26,22 +25,19 @@ from robo.simulation.vectors import dot, load, store
 class ReliefFleet(Fleet):
     """Cars on a track in three dimensions."""
 
-    def __init__(self, count: int, track: Track, settings: Config, *, weigh: bool) -> None:
+    def __init__(self, count: int, track: Track, settings: Config, *, sees: bool) -> None:
         """As Cars."""
         terrain = ReliefTerrain(track, ghosts=True, antialias=settings.simulator.antialias)
         starts = np.ascontiguousarray(terrain.relief.samples[:, START])
-        cars = Cars(count, track, settings, weigh=weigh)
+        cars = Cars(count, track, settings, sees=sees)
         floor = (terrain.relief.samples, starts, terrain.relief.boxes)
         super().__init__(cars, terrain, _drive_all, floor, settings)
         self._width = settings.cars.image_width
 
-    def look(self, rows: Ints) -> None:
-        """See Fleet."""
+    def _draw(self, rows: Ints) -> None:
         states, cars = self.seen(), self.cars
         for row in rows.tolist():
             cars.pictures[row] = self.terrain.view(row, self._width, states[row])
-            if len(cars.masses):
-                cars.masses[row] = color_mass(cars.pictures[row])
 
 
 Floor = tuple[Floats, Floats, Floats]

@@ -11,10 +11,11 @@ from gymnasium.spaces import Box
 
 from robo import config
 from robo.config import Config
+from robo.driving.motion import MOTION_SIZE
 from robo.driving.transitions import ACTION_SIZE
 from robo.errors import UserError
 from robo.gym.course import STATE_SIZE
-from robo.perception import color_mass
+from robo.perception import kinds
 from robo.simulation.track import Track
 
 REWARDS = ("auto", "progress", "segments")
@@ -45,17 +46,20 @@ def action_space() -> Box:
 
 def observation_space(kind: str, settings: Config) -> Box:
     """What an observation of this kind may be. Raises UserError for no known kind."""
-    if kind == "color_mass":
-        seen = settings.observation.history * int(np.prod(color_mass.SHAPE))
-        done = settings.observation.action_history * ACTION_SIZE
-        low = np.concatenate([np.zeros(seen), -np.ones(done)]).astype(np.float32)
-        return Box(low, np.ones(seen + done, np.float32), dtype=np.float32)
+    if kind == "policy":
+        observation = settings.observation
+        seen = observation.history * kinds.size(observation.kind)
+        done = observation.action_history * ACTION_SIZE
+        moving = np.full(MOTION_SIZE * observation.motion, np.inf)
+        low = np.concatenate([np.zeros(seen), -np.ones(done), -moving]).astype(np.float32)
+        high = np.concatenate([np.ones(seen + done), moving]).astype(np.float32)
+        return Box(low, high, dtype=np.float32)
     if kind == "camera":
         width = settings.cars.image_width
         return Box(0, 255, (width * 80 // 128, width, 3), np.uint8)
     if kind == "state":
         return Box(-np.inf, np.inf, (STATE_SIZE,), np.float32)
-    raise UserError(f"observation {kind!r}: choose one of: color_mass, camera, state")
+    raise UserError(f"observation {kind!r}: choose one of: policy, camera, state")
 
 
 def clipped(actions: Any, shape: tuple[int, ...]) -> np.ndarray:

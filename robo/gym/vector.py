@@ -33,8 +33,8 @@ SHARES = 2
 class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """``num_envs`` times ``robo.gym.RobotiniEnv``, on all cores. No car sees or touches another.
 
-    Actions: float32 [N, 2]. Observations, rewards and ends are those for one car: ``color_mass``, float32
-    [N, 76], ``camera``, uint8 [N, 80, 128, 3], or ``state``, float32 [N, 18], which costs no picture unless
+    Actions: float32 [N, 2]. Observations, rewards and ends are those for one car: ``policy``, float32
+    [N, 151], ``camera``, uint8 [N, 80, 128, 3], or ``state``, float32 [N, 18], which costs no picture unless
     there is a render mode.
 
     An episode that ends is followed by the next one in the same step: the observation and the infos are
@@ -52,7 +52,7 @@ class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def __init__(  # noqa: PLR0917 as Gymnasium passes them
         self,
         num_envs: int = 1,
-        observation: str = "color_mass",
+        observation: str = "policy",
         track: str | Path | Track | None = None,
         reward: str = "auto",
         render_mode: str | None = None,
@@ -69,7 +69,7 @@ class VectorRobotini(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._cores = len(os.sched_getaffinity(0))
         self._threads = ThreadPoolExecutor(self._cores, "cars")
         kind = FlatFleet if self._track.flat else ReliefFleet
-        self._fleet: Fleet = kind(num_envs, self._track, self._settings, weigh=observation == "color_mass")
+        self._fleet: Fleet = kind(num_envs, self._track, self._settings, sees=observation == "policy")
         self._varies = asked_for(self._settings.randomisation)
         self._cars = self._fleet.cars
         self._looks = observation != "state" or render_mode is not None

@@ -9,12 +9,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from robo.config import Config
-from robo.driving.transitions import ACTION_SIZE
+from robo.driving.motion import SCALES
+from robo.driving.transitions import ACTION_SIZE, observation_size
 from robo.gym.course import STATE_SIZE, YAW, Course, fill_state
 from robo.gym.fleet import Cars, Floats, Ints
-from robo.perception import color_mass
 
-MASS_SIZE = int(np.prod(color_mass.SHAPE))
+MOTION = (0, 1, 5)
+"""Which numbers of a ``state`` are those of ``robo.driving.motion``."""
 
 
 class View(Protocol):
@@ -34,7 +35,7 @@ def build(kind: str, cars: Cars, settings: Config) -> View:
     """The view of this kind."""
     if kind == "camera":
         return Pictures(cars)
-    return Masses(cars, settings) if kind == "color_mass" else States(cars, settings.action.repeat)
+    return Stacked(cars, settings) if kind == "policy" else States(cars, settings.action.repeat)
 
 
 class Pictures:
@@ -54,32 +55,45 @@ class Pictures:
         return self._cars.pictures[..., ::-1].copy()
 
 
-class Masses:
-    """``color_mass``: stacked as ``robo.driving.driver.Driver`` does."""
+class Stacked:
+    """``policy``: stacked as ``robo.driving.driver.Driver`` does."""
 
     def __init__(self, cars: Cars, settings: Config) -> None:
         self._cars = cars
-        self._history = settings.observation.history
-        seen, count = self._history * MASS_SIZE, len(cars.races)
-        stack = np.zeros((count, seen + settings.observation.action_history * ACTION_SIZE), np.float32)
-        self._stack, self._seen, self._done = stack, stack[:, :seen], stack[:, seen:]
+        observation = settings.observation
+        self._history, self._size = observation.history, cars.features.shape[1]
+        seen = self._history * self._size
+        done = seen + observation.action_history * ACTION_SIZE
+        stack = np.zeros((len(cars.races), observation_size(observation)), np.float32)
+        self._stack, self._seen, self._done = stack, stack[:, :seen], stack[:, seen:done]
+        self._moving = stack[:, done:]
+        self._states = States(cars, settings.action.repeat) if observation.motion else None
 
     def begin(self, rows: Ints) -> None:
         """See View."""
-        self._seen[rows] = np.tile(self._cars.masses[rows].reshape(len(rows), -1), self._history)
+        self._seen[rows] = np.tile(self._cars.features[rows], self._history)
         self._done[rows] = 0.0
+        if self._states is not None:
+            self._states.begin(rows)
+            self._move()
 
     def see(self, rows: Ints, actions: NDArray[np.float32]) -> None:
         """See View."""
-        self._seen[:, :-MASS_SIZE] = self._seen[:, MASS_SIZE:]
-        self._seen[:, -MASS_SIZE:] = self._cars.masses.reshape(len(actions), -1)
+        self._seen[:, : -self._size] = self._seen[:, self._size :]
+        self._seen[:, -self._size :] = self._cars.features
         if self._done.shape[1]:
             self._done[:, :-ACTION_SIZE] = self._done[:, ACTION_SIZE:]
             self._done[:, -ACTION_SIZE:] = actions
+        if self._states is not None:
+            self._states.see(rows, actions)
+            self._move()
 
     def observation(self) -> NDArray[np.float32]:
         """See View."""
         return self._stack.copy()
+
+    def _move(self) -> None:
+        self._moving[:] = self._states.observation()[:, MOTION] * SCALES
 
 
 class States:

@@ -8,6 +8,7 @@ metres a second, y up; lap times are in seconds.
 from __future__ import annotations
 
 import json
+import math
 
 import msgspec
 
@@ -27,6 +28,13 @@ class Quaternion(msgspec.Struct, frozen=True, gc=False):
     y: float
     z: float
     w: float
+
+    @property
+    def yaw(self) -> float:
+        """Where it points what faced +z, seen from above: radians -pi..pi, right (+x) positive."""
+        return math.atan2(
+            2.0 * (self.x * self.z + self.w * self.y), 1.0 - 2.0 * (self.x * self.x + self.y * self.y)
+        )
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, kw_only=True, rename="camel"):
