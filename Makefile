@@ -64,8 +64,9 @@ run_debug_policy: setup ## drive the whole chain with the hand-written policy an
 run_trained_policy: setup ## drive an exported policy: POLICY=runs/ddpg/policies/best (ARGS="--laps 5 --cars 3")
 	@exec $(PYTHON) -m scripts.run_policy "$(POLICY)" --run $(or $(RUN),run_policy) $(ARGS)
 
-demo: setup ## watch a trained policy drive two laps, and get the film of it
-	@exec $(PYTHON) -m scripts.run_policy policies/full_speed --run $(or $(RUN),demo) --laps 2 --record $(ARGS)
+demo: setup ## watch a trained policy drive two laps of a track new to it, and get the film of it
+	@exec $(PYTHON) -m scripts.run_policy policies/tracks_full_speed --run $(or $(RUN),demo) --laps 2 --record \
+		--set track=configs/tracks/meander.json $(ARGS)
 
 zoo: setup ## train the policies of policies/ anew, 22 min (ARGS="ddpg td3" picks some)
 	@exec $(PYTHON) -m scripts.zoo $(ARGS)
