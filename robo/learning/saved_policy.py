@@ -51,7 +51,7 @@ class SavedPolicy:
             raise UserError(
                 f"{self._folder}: wants observations of shape {list(self._shape)}, "
                 f"not {vector.size} numbers; "
-                "set observation.history and action_history to those it was trained with"
+                "set observation.kind, history, action_history and motion to those it was trained with"
             )
         observation = tf.constant(vector.reshape(1, *self._shape))
         if self._first:
