@@ -161,10 +161,8 @@ class Driver:
         self.total_reward += reward
         self._steps += 1
         before, action = self._vector, self._action
-        if state.returns == self._state.returns:  # else it says nothing of the place where the car was
-            self._motion = motion(self._state, state)
+        self._remember(observation, self._state, state)
         self._state = state
-        self._remember(observation)
         transition = None
         if before is not None and action is not None:
             discount = 0.0 if end is not None and end.terminated else 1.0
@@ -206,16 +204,17 @@ class Driver:
         self._steps = 0
         self._laps: list[Lap] = []
         self._action = None
-        self._motion = motion(state, state)
         # The past of the episode before says nothing about this one: its first observation stands for it.
         self._observations.extend([observation] * (self._observations.maxlen or 0))
         self._actions.extend([np.zeros(ACTION_SIZE, np.float32)] * (self._actions.maxlen or 0))
-        return self._remember(observation)
+        return self._remember(observation, state, state)
 
-    def _remember(self, observation: np.ndarray) -> np.ndarray:
+    def _remember(self, observation: np.ndarray, before: CarState, now: CarState) -> np.ndarray:
         self._observations.append(observation)
         parts = [part.ravel() for part in (*self._observations, *self._actions)]
         if self._sees_motion:
+            if now.returns == before.returns:  # else it says nothing of the place where the car was
+                self._motion = motion(before, now)
             parts.append(self._motion)
         self._vector = np.concatenate(parts, dtype=np.float32)
         return self._vector

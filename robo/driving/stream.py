@@ -60,14 +60,15 @@ class StreamState:
         if not all(map(math.isfinite, (*position, speed, yaw, time, status.track_angle))):
             self.ignored += 1
             return
+        sine, cosine = math.sin(yaw), math.cos(yaw)
         now = {
             "time": time,
             "position": position,
             "speed": speed,
             "track_angle": status.track_angle,
             "segment": status.track_segment,
-            "forward": velocity[0] * math.sin(yaw) + velocity[2] * math.cos(yaw),
-            "left": velocity[2] * math.sin(yaw) - velocity[0] * math.cos(yaw),
+            "forward": velocity[0] * sine + velocity[2] * cosine,
+            "left": velocity[2] * sine - velocity[0] * cosine,
             "yaw": yaw,
         }
         before = self.cars.get(status.name)
