@@ -4,6 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 REVERB := $(VENV)/reverb
+AUDIT := $(VENV)/audit
 RUN ?=
 SEED ?= 1
 ARGS ?=
@@ -14,7 +15,7 @@ export SIMULATOR_HOST REDIS_URL
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
 	train_tracks_full_speed report run_debug_policy run_trained_policy demo zoo start_simulator start_redis \
-	start_tensorboard test lint format bench_time_to_lap bench_simulator bench_pipeline bench_report \
+	start_tensorboard status logs test test_faults lint audit format bench_time_to_lap bench_simulator bench_pipeline bench_report \
 	bench_learning bench_learning_report bench_survival bench_replay bench_replay_report replay_race track \
 	drive clean
 
@@ -58,6 +59,12 @@ train_tracks_full_speed: setup ## the same with SAC, all of the throttle and tig
 report: setup ## learning curves of a run, or of several side by side: RUN=a,b,c
 	@exec $(PYTHON) -m scripts.report $(or $(RUN),ddpg) $(ARGS)
 
+status: setup ## how a run is: its processes, what they complain of, how far it is (RUN=ddpg)
+	@exec $(PYTHON) -m scripts.status $(or $(RUN),ddpg) $(ARGS)
+
+logs: setup ## what the processes of a run logged, as one (RUN=ddpg ARGS="--follow --level warning")
+	@exec $(PYTHON) -m scripts.logs $(or $(RUN),ddpg) $(ARGS)
+
 run_debug_policy: setup ## drive the whole chain with the hand-written policy and print laps
 	@exec $(PYTHON) -m scripts.debug_policy --run $(or $(RUN),debug_policy) $(ARGS)
 
@@ -83,8 +90,21 @@ start_tensorboard: setup ## show the curves of all runs (or of RUN) at http://12
 test: setup ## run the tests (ARGS="-k name" picks some)
 	@exec $(PYTHON) -m pytest $(ARGS)
 
+test_faults: setup ## break runs in every way and see that they go on (15 min); figures in runs/faults.jsonl
+	@mkdir -p runs && rm -f runs/faults.jsonl && \
+	FAULT_FIGURES=runs/faults.jsonl exec $(PYTHON) -m pytest -n 0 -m 'slow or not slow' tests/faults $(ARGS)
+
 lint: setup ## check style and types of mistakes
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+audit: setup $(AUDIT)/.ready ## which pinned packages have known vulnerabilities; tells so when it can't find out
+	@exec $(PYTHON) -m scripts.audit $(ARGS)
+
+# Not a requirement, and its own requirements are others than ours: a folder of its own.
+$(AUDIT)/.ready: | setup
+	@echo 'fetching pip-audit into $(AUDIT)' && $(PYTHON) -m venv $(AUDIT) && \
+	{ $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 || \
+	{ echo 'not audited: pip-audit could not be fetched' >&2; exit 3; }; } && touch $@
 
 format: setup ## format the code
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .

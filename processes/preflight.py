@@ -13,7 +13,7 @@ from processes.connect import connect
 from processes.redis_server import find_binary
 from processes.table import cars, filmed
 from robo.cache import Cache, Lost
-from robo.config import Config
+from robo.config import Config, without_password
 from robo.errors import UserError
 from robo.simulation.track import Track
 
@@ -21,15 +21,15 @@ from robo.simulation.track import Track
 def check(config: Config) -> Config:
     """Check track and simulator; fill in free ports for an embedded simulator's ports that are 0.
 
-    Raises UserError: a track file that can't be driven, no such car to film, a port in use, a host that does
-    not answer.
+    Raises UserError: a track file that can't be driven, no such car to film, a port in use, a host that
+    there is none of.
     """
     if config.track:
         Track.load(Path(config.track))
     if config.film.car and filmed(config) is None:
         names = ", ".join(car.name for car in cars(config))
         raise UserError(f"film.car: no car is called {config.film.car!r}; choose one of: {names}")
-    return _listening_ports(config) if config.simulator.embedded else _answering_host(config)
+    return _listening_ports(config) if config.simulator.embedded else _known_host(config)
 
 
 def redis_url(config: Config, own: str) -> tuple[str, bool]:
@@ -38,15 +38,17 @@ def redis_url(config: Config, own: str) -> tuple[str, bool]:
     Raises UserError when none answers at the configured URL and none may, or can, be started.
     """
     settings = config.redis
+    told = without_password(settings.url)
     try:
         Cache(settings.url, "preflight").ping()
         return settings.url, False
-    except ValueError:
-        raise UserError(f"redis.url {settings.url}: no Redis URL; write redis://host:port/0") from None
+    except ValueError as error:
+        raise UserError(f"redis.url {told}: {error}") from None
     except Lost as error:
         if not settings.start_if_missing:
+            what = "Redis with TLS" if settings.url.startswith("rediss:") else "Redis"
             raise UserError(
-                f"{settings.url}: no usable Redis there ({error.__cause__}); start it, or unset REDIS_URL"
+                f"{told}: no usable {what} there ({error.why}); start it, mend REDIS_URL, or unset it"
             ) from None
     find_binary()
     return own, True
@@ -76,15 +78,29 @@ def listen(host: str, port: int, key: str) -> socket.socket:
         raise UserError(f"{key}: can't listen at {host}:{port}: {what}") from None
 
 
-def _answering_host(config: Config) -> Config:
+def unanswered(config: Config) -> str:
+    """That the simulator does not answer yet, in words; empty: it does, or it is ours to start."""
     simulator = config.simulator
+    if simulator.embedded:
+        return ""
     for port in (simulator.spectator_port, simulator.car_port):
         try:
             connect(simulator.host, port).close()
         except OSError as error:
             why = error.strerror or "no answer"
+            return f"simulator {simulator.host}:{port} does not answer yet ({why}); waiting for it"
+    return ""
+
+
+def _known_host(config: Config) -> Config:
+    """A host that is down may come up, but not one that there is none of."""
+    host = config.simulator.host
+    try:
+        socket.getaddrinfo(host, config.simulator.car_port)
+    except OSError as error:
+        if error.errno != socket.EAI_AGAIN:
             raise UserError(
-                f"simulator {simulator.host}:{port} does not answer ({why}); start it there, "
-                "or leave SIMULATOR_HOST empty to use the embedded one"
+                f"simulator.host: {host!r}: {error.strerror}; mend SIMULATOR_HOST, "
+                "or leave it empty to use the embedded simulator"
             ) from None
     return config

@@ -11,6 +11,9 @@ from urllib.parse import urlparse
 from processes.launch import Context
 from robo.errors import UserError
 
+UNREAD = "32mb 8mb 10"
+"""What a client may leave unread before it is cut off: at once, and for so many seconds."""
+
 
 def main(context: Context) -> None:
     """Become the server."""
@@ -22,7 +25,10 @@ def main(context: Context) -> None:
 def arguments(binary: str, listen: list[str]) -> list[str]:
     """The command line of a server that listens as told and writes nothing to disk."""
     memory = ["--maxmemory", "256mb", "--maxmemory-policy", "noeviction"]
-    return [binary, *listen, "--save", "", "--appendonly", "no", *memory, "--loglevel", "warning"]
+    for kind in ("normal", "pubsub"):  # unread answers count as memory, of which others then have less
+        memory += ["--client-output-buffer-limit", f"{kind} {UNREAD}"]
+    private = ["--protected-mode", "yes"]
+    return [binary, *listen, *private, "--save", "", "--appendonly", "no", *memory, "--loglevel", "warning"]
 
 
 def find_binary() -> str:

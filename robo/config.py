@@ -7,6 +7,7 @@ each has and are checked against it. Layers, later ones win: base, the run's fil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -64,6 +65,7 @@ class Simulator(Settings):
     bind: str
     clock: Literal["lockstep", "realtime"]
     answer_limit_s: Positive
+    silence_s: NonNegative
     segments: Annotated[int, msgspec.Meta(ge=3, le=1000)]  # of 2, the next one is also the one before
     segments_between_cars: NonNegativeInt
     antialias: bool
@@ -82,6 +84,11 @@ class Simulator(Settings):
     def lockstep(self) -> bool:
         """Whether the simulator waits for the cars' answers; a real one never does."""
         return self.embedded and self.clock == "lockstep"
+
+    @property
+    def silence_limit_s(self) -> float | None:
+        """Wall seconds after which a silent connection is taken for dead; None: never."""
+        return self.silence_s if self.silence_s and self.mode == "development" else None
 
     @property
     def connect_host(self) -> str:
@@ -305,6 +312,7 @@ class Supervision(Settings):
 
     ready_seconds: Positive
     heartbeat_seconds: Positive
+    learner_heartbeat_seconds: Positive
     stop_seconds: Positive
     backoff_seconds: Positive
     backoff_max_seconds: Positive
@@ -345,6 +353,9 @@ class Config(Settings):
         return self.simulator.embedded and (self.start.anywhere or self.tracks.training > 0)
 
 
+_PASSWORD = re.compile(r"\A(?!unix:///)((?:\w+:)?/*(?:[^/?#@:]*:)?).*@", re.DOTALL)
+"""All from behind the user's name to the last @; a name without a password may be a password itself."""
+_PASSWORD_OPTION = re.compile(r"(?<=password=)[^&#]*")
 LEARNED_UNDER = ("track", "tracks", "start", "driver", "observation", "action", "reward", "agent")
 """The parts of a config that a run's weights and replay depend on: a resumed run must have the same."""
 
@@ -369,8 +380,18 @@ def load(
 
 
 def dump(config: Config) -> str:
-    """The config as YAML that ``read`` takes back."""
-    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+    """The config as YAML that ``read`` takes back, but for the password of a Redis: it is in no file."""
+    tree = msgspec.to_builtins(config)
+    tree["redis"]["url"] = without_password(config.redis.url)
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be told: ``***`` in place of every password in it.
+
+    Of one that is malformed, as by a bare / or ? in its password, rather too much is hidden than too little.
+    """
+    return _PASSWORD_OPTION.sub("***", _PASSWORD.sub(r"\1***@", url, count=1))
 
 
 def read(path: Path) -> Config:
@@ -473,11 +494,13 @@ def _parse_set(item: str) -> dict[str, Any]:
     """A ``--set`` item, such as ``a.b=c``, as a layer."""
     key, equals, text = item.partition("=")
     if not equals:
-        raise UserError(f"--set {item}: write it as key=value, such as --set simulator.clock=realtime")
+        raise UserError(
+            f"--set {without_password(item)}: write it as key=value, such as --set simulator.clock=realtime"
+        )
     try:
         return _nested(key, yaml.safe_load(text) if text else "")
     except (yaml.YAMLError, ValueError):  # ValueError: a date that no calendar has
-        raise UserError(f"--set {key}: {text!r} is not a YAML value; quote it") from None
+        raise UserError(f"--set {key}: {without_password(text)!r} is not a YAML value; quote it") from None
 
 
 def _nested(dotted: str, value: Any) -> dict[str, Any]:

@@ -344,3 +344,51 @@ def test_a_kind_of_observation_says_what_it_needs() -> None:
 def test_cars_begin_anywhere_only_where_the_simulator_can_be_told() -> None:
     assert config.load(sets=["start.anywhere=true"]).restarts
     assert not config.load(sets=["start.anywhere=true", "simulator.host=there"]).restarts
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("rediss://h/0?ssl_ca_certs=/a/b.pem&db=1", "rediss://h/0?ssl_ca_certs=/a/b.pem&db=1"),
+        ("unix:///run/user@1000/redis.sock?db=1", "unix:///run/user@1000/redis.sock?db=1"),
+        ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
+        ("rediss://me:secret@h:1/0?db=2", "rediss://me:***@h:1/0?db=2"),
+        ("unix://:secret@/run/redis.sock", "unix://:***@/run/redis.sock"),
+        ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=1"),
+        ("rediss://h?db=1&ssl_password=secret", "rediss://h?db=1&ssl_password=***"),
+        ("redis://secret@h:1/0", "redis://***@h:1/0"),  # where a name belongs, but who knows
+        # Malformed, as people write them:
+        ("redis://:a/secret@h:1/0", "redis://:***@h:1/0"),
+        ("redis://:12?secret#@h:1/0", "redis://:***@h:1/0"),
+        ("redis://:a@secret@h", "redis://:***@h"),
+        ("redis://:a\nsecret@h", "redis://:***@h"),
+        ("redis:/:secret@h", "redis:/:***@h"),
+        (":secret@h:1", ":***@h:1"),
+        ("me:secret@h:1", "me:***@h:1"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_told_without_its_passwords(url: str, told: str) -> None:
+    assert config.without_password(url) == told
+
+
+def test_a_password_is_written_to_no_file_and_read_back_by_nobody(tmp_path: Path) -> None:
+    environ = {"REDIS_URL": "redis://me:secret@192.0.2.8:6379/1"}
+    now = config.load(environ=environ)
+    path = write(tmp_path, config.dump(now))
+    assert "secret" not in path.read_text()
+    saved = config.read(path)
+    assert saved.redis == config.Redis("redis://me:***@192.0.2.8:6379/1", start_if_missing=False)
+    assert config.difference(saved, now) is None
+    assert config.load(environ=environ).redis.url == environ["REDIS_URL"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["redis.url redis://:secret@h/0", "redis.url='redis://:secret@h/0", "redis.url=[redis://:secret@h/0"],
+)
+def test_no_complaint_about_a_set_tells_a_password(item: str) -> None:
+    said = complaint(item)
+    assert said.startswith("--set redis.url")
+    assert "secret" not in said

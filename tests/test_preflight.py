@@ -104,16 +104,26 @@ def test_a_simulator_that_answers_is_used_as_it_is(listener: socket.socket) -> N
 
 
 @pytest.mark.parametrize("silent", ["car_port", "spectator_port"])
-def test_a_simulator_that_does_not_answer_is_named(listener: socket.socket, silent: str) -> None:
+def test_a_simulator_that_does_not_answer_yet_is_waited_for(listener: socket.socket, silent: str) -> None:
     ports = dict.fromkeys(("car_port", "spectator_port"), listener.getsockname()[1])
     ports[silent] = closed_port()
-    message = complaint(settings("simulator.host=127.0.0.1", **ports))
-    assert f"127.0.0.1:{ports[silent]}" in message
-    assert "SIMULATOR_HOST" in message
+    config_ = settings("simulator.host=127.0.0.1", **ports)
+    assert preflight.check(config_) == config_
+    message = preflight.unanswered(config_)
+    assert message == (
+        f"simulator 127.0.0.1:{ports[silent]} does not answer yet (Connection refused); waiting for it"
+    )
+
+
+def test_a_simulator_that_answers_is_not_waited_for(listener: socket.socket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ports = {"car_port": listener.getsockname()[1], "spectator_port": other.getsockname()[1]}
+        assert preflight.unanswered(settings("simulator.host=127.0.0.1", **ports)) == ""
+    assert preflight.unanswered(settings()) == ""
 
 
 def test_a_host_without_an_address_is_named() -> None:
-    assert "no-such-host.invalid" in complaint(
+    assert "simulator.host: 'no-such-host.invalid'" in complaint(
         settings("simulator.host=no-such-host.invalid", car_port=11000, spectator_port=11001)
     )
 
@@ -142,10 +152,10 @@ def test_a_track_that_climbs_is_taken(tmp_path: Path) -> None:
     assert preflight.check(settings(f"track={path}")).track == str(path)
 
 
-def test_a_real_simulator_needs_no_track(listener: socket.socket) -> None:
+def test_a_real_simulator_needs_no_track() -> None:
     silent = closed_port()
     real = settings("track=", "simulator.host=127.0.0.1", car_port=silent, spectator_port=silent + 1)
-    assert "does not answer" in complaint(real)
+    assert preflight.check(real) == real
 
 
 def with_redis(url: str, *, start: bool) -> Config:
@@ -177,6 +187,41 @@ def test_a_url_that_is_no_redis_url_is_named(url: str, start: bool) -> None:
     assert str(error.value).startswith(f"redis.url {url}: ")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:secret@h/",
+        "redis://:secret@h:port/0",
+        "redis://:a/secret@h:1/0",
+        "redis://:secret@h:99999/0",
+        "redis://:secret@h:1/0?ssl_ca_certs=/a",  # TLS is rediss://
+        "rediss://:secret@h:1/0?colour=red",
+        "rediss://:secret@h:1/0?ssl_cert_reqs=perhaps",
+        "redis://:secret@h:1/0?protocol=7",
+        "redis://:secret@h:1/0?connection_class=x",
+        "redis://h:1/0?db=a&password=secret",
+    ],
+)
+@pytest.mark.parametrize("start", [True, False])
+def test_a_url_or_option_that_there_is_not_is_told_without_the_password(url: str, start: bool) -> None:
+    with pytest.raises(UserError) as error:
+        preflight.redis_url(with_redis(f"'{url}'", start=start), OWN)
+    message = str(error.value)
+    assert message.startswith(
+        f"redis.url {config.without_password(url)}: no Redis URL, or one with an option"
+    )
+    assert "secret" not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path"])
+def test_a_certificate_that_is_not_there_is_named(tmp_path: Path, option: str) -> None:
+    with pytest.raises(UserError) as error:
+        preflight.redis_url(with_redis(f"rediss://:secret@h/0?{option}={tmp_path}/no.pem", start=True), OWN)
+    assert str(error.value).endswith(f": {option}: there is no {tmp_path}/no.pem")
+    assert "secret" not in str(error.value)
+
+
 def test_a_redis_server_comes_with_the_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert os.access(find_binary(), os.X_OK)
@@ -197,3 +242,4 @@ def test_our_redis_writes_nothing_to_disk() -> None:
     assert command[:3] == ["server", "--port", "0"]
     assert command[command.index("--save") + 1] == ""
     assert command[command.index("--appendonly") + 1] == "no"
+    assert command[command.index("--protected-mode") + 1] == "yes"
