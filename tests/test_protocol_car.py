@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import struct
+import time
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from robo.protocol.car import (
@@ -23,9 +27,11 @@ from robo.protocol.car import (
     parse_command,
     parse_login,
     parse_restart,
+    raw_size,
     restart_line,
 )
 from robo.protocol.lines import LineDecoder
+from robo.simulation.png import PngEncoder
 
 DEEP = b"[" * 60_000
 NONSENSE = [
@@ -63,8 +69,18 @@ def test_bare_pixels_are_told_from_pngs() -> None:
     assert not is_raw(b"", 64)
 
 
+def png(number: int, level: int = 1) -> bytes:
+    """A picture unlike those of other numbers."""
+    pixels = np.random.default_rng(number).integers(0, 256, (5, 8, 3), np.uint8)
+    return PngEncoder(8, 5, level).encode(pixels)
+
+
+def fed(decoder: FrameDecoder, *pieces: bytes) -> list[bytes]:
+    return [frame for piece in pieces for frame in decoder.feed(piece)]
+
+
 class TestFrameDecoder:
-    FRAMES = (b"first", b"", b"\x00\x05a\x00\n", bytes(range(256)) * 3)
+    FRAMES = tuple(png(number, number % 2) for number in range(4))
     STREAM = b"".join(map(frame_message, FRAMES))
 
     def test_length_comes_first_and_big_endian(self) -> None:
@@ -76,15 +92,14 @@ class TestFrameDecoder:
     @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
     def test_in_pieces(self, size: int) -> None:
         decoder = FrameDecoder()
-        frames = [frame for piece in in_pieces(self.STREAM, size) for frame in decoder.feed(piece)]
-        assert tuple(frames) == self.FRAMES
-        assert decoder.pending == 0
+        assert tuple(fed(decoder, *in_pieces(self.STREAM, size))) == self.FRAMES
+        assert (decoder.pending, decoder.bad) == (0, 0)
 
     def test_split_at_every_byte(self) -> None:
         for cut in range(len(self.STREAM) + 1):
             decoder = FrameDecoder()
-            frames = decoder.feed(self.STREAM[:cut]) + decoder.feed(self.STREAM[cut:])
-            assert tuple(frames) == self.FRAMES
+            assert tuple(fed(decoder, self.STREAM[:cut], self.STREAM[cut:])) == self.FRAMES
+            assert decoder.bad == 0
 
     def test_truncated_yields_whole_frames_only_and_says_so(self) -> None:
         decoder = FrameDecoder()
@@ -92,12 +107,138 @@ class TestFrameDecoder:
         assert decoder.pending == len(self.FRAMES[-1]) + 1
 
     def test_largest(self) -> None:
-        frame = random.Random(0).randbytes(MAX_FRAME_BYTES)
+        middle = random.Random(0).randbytes(MAX_FRAME_BYTES - len(self.FRAMES[0]))
+        frame = self.FRAMES[0][:20] + middle + self.FRAMES[0][20:]
         assert FrameDecoder().feed(frame_message(frame)) == [frame]
 
     def test_too_large(self) -> None:
         with pytest.raises(ValueError, match="65536"):
             frame_message(bytes(MAX_FRAME_BYTES + 1))
+
+
+class TestBadFrames:
+    """Whatever comes in a frame's place, the next good frame is handed out, and at once."""
+
+    GOOD = png(0)
+    NEXT = png(1)
+
+    BAD = MappingProxyType(
+        {
+            "no length": GOOD,
+            "length 0": b"\0\0",
+            "length 0, then the picture": b"\0\0" + GOOD,
+            "too small": struct.pack(">H", len(GOOD) - 1) + GOOD,
+            "much too small": struct.pack(">H", 3) + GOOD,
+            "too large by 1": struct.pack(">H", len(GOOD) + 1) + GOOD,
+            "too large by 1 frame": struct.pack(">H", 2 * len(GOOD)) + GOOD,
+            "much too large": b"\xff\xff" + GOOD,
+            "cut off in its length": b"\0",
+            "cut off in its signature": frame_message(GOOD)[:7],
+            "cut off after its signature": frame_message(GOOD)[:10],
+            "cut off in the middle": frame_message(GOOD)[:50],
+            "cut off before its end": frame_message(GOOD)[:-1],
+            "without its begin": frame_message(GOOD)[30:],
+            "a picture cut short": frame_message(GOOD[:-20]),
+            "rubbish, framed": frame_message(bytes(range(256))),
+            "rubbish of one byte": b"\x89",
+            "rubbish": bytes(range(256)),
+            "a text": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "signatures": frame_message(PNG_SIGNATURE) * 5 + (b"\xff\xff" + PNG_SIGNATURE) * 5,
+            "a signature too late": frame_message(b"\0" + GOOD),
+            "more than a picture": frame_message(GOOD + b"more"),
+            "a signature and then nothing": frame_message(PNG_SIGNATURE),
+        }
+    )
+
+    @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+    def test_the_next_good_one_is_found(self, bad: bytes) -> None:
+        first, then = frame_message(self.GOOD) + bad, frame_message(self.NEXT)
+        for size in (1, 2, 9, 10**6):
+            decoder = FrameDecoder()
+            assert fed(decoder, *in_pieces(first, size)) == [self.GOOD]
+            assert fed(decoder, *in_pieces(then, size)) == [self.NEXT]
+            assert decoder.bad >= 1
+            assert decoder.pending == 0
+            assert not decoder.lost_sync
+
+    @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+    def test_split_at_every_byte(self, bad: bytes) -> None:
+        stream = bad + frame_message(self.NEXT)
+        for cut in range(len(stream) + 1):
+            assert fed(FrameDecoder(), stream[:cut], stream[cut:]) == [self.NEXT]
+
+    def test_a_length_that_is_too_large_is_known_as_soon_as_the_picture_ends(self) -> None:
+        decoder = FrameDecoder()
+        assert decoder.feed(b"\xff\xff" + self.GOOD) == []
+        assert (decoder.bad, decoder.pending < 10) == (1, True)
+
+    def test_a_length_that_is_too_large_costs_no_frame_of_those_that_it_claims(self) -> None:
+        decoder = FrameDecoder()
+        many = b"".join(frame_message(png(number)) for number in range(2, 500))
+        assert decoder.feed(struct.pack(">H", 60_000) + self.GOOD[:-1] + many[:-1])[:1] == [png(2)]
+        assert fed(decoder, many[-1:]) == [png(499)]
+        assert decoder.bad == 1
+
+    def test_rubbish_without_end_takes_no_memory(self) -> None:
+        decoder, rubbish = FrameDecoder(), random.Random(3).randbytes(1 << 17)
+        for _ in range(100):
+            assert decoder.feed(rubbish) == []
+            assert decoder.pending < 10
+        assert decoder.bad == 1
+        assert decoder.feed(frame_message(self.NEXT)) == [self.NEXT]
+
+    def test_what_is_held_is_less_than_a_frame(self) -> None:
+        decoder, endless = FrameDecoder(), b"\xff\xff" + PNG_SIGNATURE
+        for _ in range(1000):
+            decoder.feed(endless * 10)
+            assert decoder.pending < 2 + MAX_FRAME_BYTES
+
+    def test_bad_frames_take_no_time(self) -> None:
+        """A thousand of the worst kind, each of which looks like the begin of a picture, in a receive."""
+        stream = (struct.pack(">H", 3) + PNG_SIGNATURE) * 13_000
+        start = time.perf_counter()
+        FrameDecoder().feed(stream)
+        assert time.perf_counter() - start < 1.0
+
+
+class TestBarePixels:
+    WIDTH = 8
+    PIXELS = bytes(range(raw_size(8)))
+    PNG = png(0)
+
+    def test_they_are_taken_where_they_were_asked_for(self) -> None:
+        message = frame_message(self.PIXELS) * 2 + frame_message(self.PNG) + frame_message(self.PIXELS)
+        decoder = FrameDecoder(raw_size(self.WIDTH))
+        assert fed(decoder, *in_pieces(message, 7)) == [self.PIXELS, self.PIXELS, self.PNG, self.PIXELS]
+        assert (decoder.bad, decoder.lost_sync) == (0, False)
+        decoder = FrameDecoder()
+        assert decoder.feed(message) == [self.PNG]
+        assert (decoder.bad, decoder.lost_sync) == (2, False)
+
+    @pytest.mark.parametrize(
+        "bad", [b"\0\0", frame_message(PIXELS[1:]), b"\0\x79" + PIXELS, PIXELS, frame_message(PNG[:-1])]
+    )
+    def test_a_bad_frame_among_them_is_said_to_need_a_new_connection(self, bad: bytes) -> None:
+        decoder = FrameDecoder(raw_size(self.WIDTH))
+        assert decoder.feed(frame_message(self.PIXELS)) == [self.PIXELS]
+        decoder.feed(bad)
+        assert (decoder.bad, decoder.lost_sync) == (1, True)
+        assert decoder.feed(frame_message(self.PIXELS) * 3) == []
+        assert (decoder.bad, decoder.lost_sync, decoder.pending < 10) == (1, True, True)
+
+    def test_a_simulator_that_sends_pngs_all_the_same_is_found_again(self) -> None:
+        decoder = FrameDecoder(raw_size(self.WIDTH))
+        assert decoder.feed(frame_message(self.PNG)) == [self.PNG]
+        assert decoder.feed(b"rubbish") == []
+        assert (decoder.bad, decoder.lost_sync) == (1, False)
+        assert decoder.feed(frame_message(self.PNG)) == [self.PNG]
+
+    def test_a_cut_off_picture_is_taken_for_the_next_ones_begin(self) -> None:
+        """Nothing tells; the frame after it is bad."""
+        decoder = FrameDecoder(raw_size(self.WIDTH))
+        stream = frame_message(self.PIXELS)[:-5] + frame_message(self.PIXELS)
+        assert decoder.feed(stream) == [self.PIXELS[:-5] + stream[-len(self.PIXELS) - 2 :][:5]]
+        assert decoder.lost_sync
 
 
 class TestLineDecoder:

@@ -152,6 +152,9 @@ def test_fields_nobody_knows_are_passed_over() -> None:
         b'{"type":"GameStatus","timestamp":NaN,"cars":' + b"[" * 60_000,
         b"[" * 60_000,
         b'{"type":"SecondsRemaining","timestamp":1,"secondsRemaining":' + b"9" * 60_000 + b"}",
+        b'{"type":"SecondsRemaining","timestamp":NaN,"secondsRemaining":' + b"9" * 60_000 + b"}",
+        b'{"type":"CarCrashed","timestamp":1,"car":{"type":"CarInfo","timestamp":1,"name":"\\ud800"}}',
+        b'{"type":"CarCrashed","timestamp":NaN,"car":{"type":"CarInfo","timestamp":1,"name":"\\ud800"}}',
     ],
 )
 def test_malformed_is_none(line: bytes) -> None:

@@ -23,7 +23,16 @@ from robo import config
 from robo.config import ROOT
 from robo.errors import UserError
 from robo.protocol import spectator as wire
-from robo.protocol.car import NO_OP, FrameDecoder, Restart, command_line, is_raw, login_line, restart_line
+from robo.protocol.car import (
+    NO_OP,
+    FrameDecoder,
+    Restart,
+    command_line,
+    is_raw,
+    login_line,
+    raw_size,
+    restart_line,
+)
 from robo.protocol.lines import LINE_LIMIT, LineDecoder
 from robo.simulation import server as server_module
 from robo.simulation import spectators as spectators_module
@@ -164,9 +173,9 @@ class Car(Peer):
         self, server: Server, name: str, width: int | None = None, raw_every: int | None = None
     ) -> None:
         super().__init__(server.car_address)
-        self._decoder = FrameDecoder()
         self._pngs: list[bytes] = []
         self._width = width or 128
+        self._decoder = FrameDecoder(raw_size(self._width) if raw_every else None)
         self.send(login_line(name, "team", "#336699", width, raw_every=raw_every))
 
     def picture(self) -> np.ndarray:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 
+import msgspec
 import pytest
 
-from robo.driving.state import CarState
-from robo.driving.stream import StreamState
+from robo.driving.state import CarState, pack, unpack
+from robo.driving.stream import MOST_CARS, StreamState
 from robo.protocol import spectator as wire
+from robo.protocol.car import NAME_LIMIT
 
 A = wire.CarInfo("a", timestamp=0.0)
 B = wire.CarInfo("b", timestamp=0.0)
@@ -171,8 +173,8 @@ def test_where_a_returned_car_is_found_again_is_no_crossing() -> None:
 
 
 @pytest.mark.parametrize("number", ["x", "z", "vx", "vz", "angle"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_status_that_is_not_finite_changes_nothing(number: str, value: float) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308, -1e6])
+def test_a_status_that_can_not_be_changes_nothing(number: str, value: float) -> None:
     stream = after(moved(1.0, 3))
     before = stream.cars["a"]
     stream.changed.clear()
@@ -181,10 +183,90 @@ def test_a_status_that_is_not_finite_changes_nothing(number: str, value: float) 
     assert (stream.changed, stream.ignored) == (set(), 1)
 
 
-def test_a_time_that_is_not_finite_changes_nothing() -> None:
+@pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf, 1e300, -1.0])
+def test_a_time_that_can_not_be_changes_nothing(time: float) -> None:
     stream = after(moved(1.0, 3))
-    stream.apply(moved(math.nan, 4))
-    assert stream.cars["a"].time == 1.0
+    stream.apply(moved(time, 4))
+    assert (stream.cars["a"].time, stream.ignored) == (1.0, 1)
+
+
+@pytest.mark.parametrize("segment", [-2, 2**31, 2**63, -(2**63) - 1, 10**1000])
+def test_a_segment_that_can_not_be_changes_nothing(segment: int) -> None:
+    stream = after(moved(1.0, 3), moved(1.1, segment))
+    assert (stream.cars["a"].time, stream.ignored) == (1.0, 1)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2**31, 10**1000])
+def test_a_number_of_segments_that_can_not_be_changes_nothing(count: int) -> None:
+    stream = after(moved(1.0, 3), parameters(count), moved(2.0, 4))
+    assert (stream.cars["a"].segments_in_order, stream.ignored) == (1, 1)
+
+
+@pytest.mark.parametrize("track", [-1, 2**63, 10**1000])
+def test_a_track_that_can_not_be_is_none(track: int) -> None:
+    added = wire.CarAdded(wire.CarInfo("a", track=track, timestamp=0.0), timestamp=0.0)
+    stream = after(added, moved(1.0, 3))
+    assert (stream.cars["a"].track, stream.ignored) == (0, 1)
+
+
+def test_time_that_goes_back_begins_a_session_of_its_own() -> None:
+    """Else a driver, which waits for later states, would drive blind until the time is reached again."""
+    stream = after(moved(0.5, 3), moved(900.0, 4), moved(900.0, 4))
+    assert stream.cars["a"].session == 7
+    stream.apply(moved(1.0, 4))
+    state = stream.cars["a"]
+    assert (state.session, state.time, state.segments_in_order) == (8, 1.0, 0)
+    assert (stream.changed, stream.ignored) == ({"a"}, 0)
+    stream.apply(moved(1.5, 5))
+    assert (stream.cars["a"].session, stream.cars["a"].segments_in_order) == (8, 1)
+
+
+def test_a_state_of_the_largest_numbers_survives_its_journeys() -> None:
+    state = after(moved(999_999_999.0, 999_999, x=-9000.0, vx=3000.0, vz=-3000.0)).cars["a"]
+    assert unpack(pack(state)) == state
+
+
+def test_most_cars_that_a_stream_names_are_not_followed() -> None:
+    stream = StreamState(1, own=["mine"])
+    stream.apply(moved(0.5, 3, "first"))
+    for number in range(3 * MOST_CARS):
+        car = wire.CarInfo(f"{number}", timestamp=0.0)
+        for message in (
+            *(wire.CarAdded(car, timestamp=0.0), wire.CarReturnedToTrack(car, timestamp=0.0)),
+            *(moved(1.0, 3, car.name), wire.CarCrashed(car, timestamp=0.0), moved(2.0, 4, car.name)),
+        ):
+            stream.apply(message)
+    assert len(stream.cars) == MOST_CARS
+    assert max(len(held) for held in vars(stream).values() if isinstance(held, dict | set)) == MOST_CARS
+    assert stream.ignored > 3 * MOST_CARS
+    stream.apply(moved(1.0, 3, "mine"))
+    stream.apply(moved(1.0, 3, "first"))
+    assert stream.cars["mine"].time == stream.cars["first"].time == 1.0
+    stream.apply(wire.CarRemoved(wire.CarInfo("0", timestamp=0.0), timestamp=1.0))
+    stream.apply(wire.CarRemoved(wire.CarInfo("mine", timestamp=0.0), timestamp=1.0))
+    stream.apply(moved(1.0, 3, "late"))
+    assert "late" in stream.cars
+
+
+def test_cars_that_come_and_go_leave_nothing_behind() -> None:
+    stream = after()
+    for number in range(1000):
+        car = wire.CarInfo(f"{number}", timestamp=0.0)
+        for message in (
+            *(wire.CarAdded(car, timestamp=0.0), moved(1.0, 3, car.name), moved(2.0, 4, car.name)),
+            *(wire.CarReturnedToTrack(car, timestamp=0.0), wire.CarRemoved(car, timestamp=0.0)),
+        ):
+            stream.apply(message)
+    assert not any(held for held in vars(stream).values() if isinstance(held, dict | set))
+    assert stream.ignored == 0
+
+
+@pytest.mark.parametrize("name", ["", "n" * (NAME_LIMIT + 1), "\ud800"])
+def test_a_name_that_is_none_is_nobodys(name: str) -> None:
+    status = msgspec.structs.replace(moved(1.0, 3).cars[0], name=name)
+    car = wire.CarInfo(name, timestamp=0.0)
+    stream = after(wire.CarAdded(car, timestamp=0.0), wire.GameStatus([status], timestamp=1.0))
+    assert (stream.cars, stream.ignored) == ({}, 2)
 
 
 def test_one_cars_nan_does_not_cost_another_its_state() -> None:
@@ -193,8 +275,9 @@ def test_one_cars_nan_does_not_cost_another_its_state() -> None:
     assert set(after(both).cars) == {"b"}
 
 
-def test_a_lap_time_that_is_not_finite_is_no_lap() -> None:
-    stream = after(moved(1.0, 3), lap(1, math.nan))
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e300, -1.0])
+def test_a_lap_time_that_can_not_be_is_no_lap(seconds: float) -> None:
+    stream = after(moved(1.0, 3), lap(1, seconds))
     assert (stream.cars["a"].laps, stream.ignored) == (0, 1)
 
 

@@ -19,6 +19,8 @@ IMAGE_WIDTHS = range(8, 129)
 NAME_LIMIT = 256
 """Characters in a name, team or colour: a name stands in every status line, so it can't be any length."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+"""A PNG's last chunk, which is always the same."""
 MAX_FRAME_BYTES = 65535
 """What a length in two bytes can say."""
 LONGEST_EVERY = 15
@@ -99,25 +101,23 @@ def parse_login(line: bytes) -> Login | None:
         raw = fields.get("pictureFormat") == "bgr"
     except (ValueError, AttributeError, RecursionError):
         return None
-    if not _is_text(name) or not _is_text(team):
+    if not is_text(name) or not is_text(team):
         return None
     return Login(
         name=name,
         team=team,
-        color=color if _is_text(color) else "",
+        color=color if is_text(color) else "",
         image_width=width if type(width) is int and width in IMAGE_WIDTHS else DEFAULT_IMAGE_WIDTH,
         raw=raw,
         every=every if type(every) is int and 1 <= every <= LONGEST_EVERY else 1,
     )
 
 
-def is_raw(picture: bytes, width: int) -> bool:
-    """Whether a frame's payload is the bare pixels of a picture of this width, and no PNG."""
-    return len(picture) == 3 * width * (width * 80 // 128) and not picture.startswith(PNG_SIGNATURE)
+def is_text(value: object) -> bool:
+    """Whether this may be a name: text, not empty, within NAME_LIMIT, with a UTF-8 form.
 
-
-def _is_text(value: object) -> bool:
-    """Whether this is text, neither empty nor endless, with a UTF-8 form (JSON can escape half a pair)."""
+    JSON can escape half a surrogate pair, which has none.
+    """
     if not isinstance(value, str) or not 0 < len(value) <= NAME_LIMIT:
         return False
     try:
@@ -125,6 +125,16 @@ def _is_text(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def raw_size(width: int) -> int:
+    """Bytes in the bare pixels of a picture of this width."""
+    return 3 * width * (width * 80 // 128)
+
+
+def is_raw(picture: bytes, width: int) -> bool:
+    """Whether a frame's payload is the bare pixels of a picture of this width, and no PNG."""
+    return len(picture) == raw_size(width) and not picture.startswith(PNG_SIGNATURE)
 
 
 def command_line(
@@ -174,27 +184,83 @@ def frame_message(picture: bytes) -> bytes:
 
 
 class FrameDecoder:
-    """Splits the byte stream of a car socket into its frames' PNGs, however it arrives."""
+    """Splits the byte stream of a car socket into its frames' pictures, however it arrives.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    A picture is a PNG, from its signature to its last chunk, or bare pixels where they were asked for. A
+    frame of anything else, or of a wrong length, is dropped and counted in ``bad``; the next one is found by
+    its PNG's signature, behind two bytes of length. What stands before it is lost, and counted once. No whole
+    frame is lost to a wrong length, unless that is exactly the one of a picture that ends further on.
+
+    Bare pixels look like anything, so nothing can be found among them: see ``lost_sync``. Where a length is
+    right for them, whatever follows is taken for them.
+
+    Holds less than one frame between calls. After a length that is too large it may wait for bytes that
+    nobody is going to send; its owner has to know when to give up. Nor does a simulator send another frame
+    before the last one is answered, so a bad one has to be, too.
+    """
+
+    def __init__(self, raw_bytes: int | None = None) -> None:
+        """``raw_bytes``: see ``raw_size``; None: bare pixels were not asked for."""
+        self.bad = 0
+        self._raw_bytes = raw_bytes
+        self._sends_pngs = raw_bytes is None
+        self._searching = False
+        self._held = bytearray()
 
     @property
     def pending(self) -> int:
         """Bytes of a frame that is not whole yet; not 0 at the stream's end: it was cut off."""
-        return len(self._buffer)
+        return len(self._held)
+
+    @property
+    def lost_sync(self) -> bool:
+        """Whether only a new connection helps: after a bad frame where bare pixels are, or may be, sent."""
+        return self._searching and not self._sends_pngs
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes of the stream; return the PNGs that they complete, oldest first."""
-        buffer = self._buffer
-        buffer += data
+        """Take the next bytes of the stream; return the pictures that they complete, oldest first."""
+        stream: bytes | bytearray = data
+        if self._held:
+            self._held += data
+            stream = self._held
         frames: list[bytes] = []
-        start = 0
-        while len(buffer) >= start + 2:
-            end = start + 2 + int.from_bytes(buffer[start : start + 2], "big")
-            if len(buffer) < end:
+        start = self._find(stream, 0) if self._searching else 0
+        while not self._searching and len(stream) >= start + 2:
+            begin = start + 2
+            end = begin + (stream[start] << 8 | stream[start + 1])
+            if end <= len(stream) and self._is_picture(stream, begin, end):
+                frames.append(bytes(stream[begin:end]))
+                start = end
+            elif end <= len(stream) or self._is_hopeless(stream, begin, end):
+                self.bad += 1
+                start = self._find(stream, start + 1)
+            else:
                 break
-            frames.append(bytes(buffer[start + 2 : end]))
-            start = end
-        del buffer[:start]
+        if stream is data:
+            self._held += data[start:]
+        else:
+            del self._held[:start]
         return frames
+
+    def _is_picture(self, stream: bytes | bytearray, begin: int, end: int) -> bool:
+        """Whether this is the payload of a frame that may be handed out."""
+        png = stream.startswith(PNG_SIGNATURE, begin, end)
+        whole = stream.endswith(_PNG_END, begin, end) if png else end - begin == self._raw_bytes
+        if whole:
+            self._sends_pngs = png
+        return whole
+
+    def _is_hopeless(self, stream: bytes | bytearray, begin: int, end: int) -> bool:
+        """Whether what there is of a payload can't be the begin of one that may be handed out."""
+        if PNG_SIGNATURE.startswith(stream[begin : begin + len(PNG_SIGNATURE)]):
+            # The PNG is over before its length is. Nothing comes after it: its sender waits for an answer.
+            return stream.endswith(_PNG_END, begin)
+        return end - begin != self._raw_bytes
+
+    def _find(self, stream: bytes | bytearray, start: int) -> int:
+        """Where the next frame begins, not before ``start``; where one may, while none is in sight."""
+        place = stream.find(PNG_SIGNATURE, start + 2)
+        self._searching = place < 0
+        if self._searching:
+            return max(start, len(stream) - 1 - len(PNG_SIGNATURE))
+        return place - 2

@@ -1,0 +1,1 @@
+"""What goes wrong on purpose: bad messages, lost peers, dying processes."""
