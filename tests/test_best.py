@@ -1,4 +1,4 @@
-"""The best policy is exported, but not more often than the learner can afford."""
+"""The best policy is exported, not more often than the learner can afford, and again where it failed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ class Exports:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scores: list[float] = []
         self.now = 100.0
+        self.error: OSError | None = None
         monkeypatch.setattr(best_module, "export_policy", self._export)
 
     def _export(self, agent: Any, folder: Path, details: dict[str, Any], weights: np.ndarray) -> None:
+        if self.error:
+            raise self.error
         assert weights[0] == details["train_step"] + 1
         self.scores.append(details["score"][0])
 
@@ -84,3 +87,56 @@ def test_an_earlier_sessions_is_only_replaced_by_a_better_one(
     best.export(now=True)
     assert exports.scores == [1.0]
     assert read_details(tmp_path)["score"] == [0.9, -8.0]
+
+
+def test_an_export_that_failed_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exports = Exports(monkeypatch)
+    best = exports.best(tmp_path)
+    assert not best.due
+    offer(best, 1, 0.5)
+    exports.error = OSError(28, "No space left on device")
+    for _ in range(3):
+        assert best.due
+        with pytest.raises(OSError, match="No space left"):
+            best.export()
+        exports.now += EXPORT_SECONDS / 2
+        assert not best.due
+        best.export()
+        exports.now += EXPORT_SECONDS / 2
+    exports.error = None
+    best.export()
+    assert exports.scores == [0.5]
+    exports.now += EXPORT_SECONDS
+    assert not best.due
+
+
+def test_a_better_one_takes_the_place_of_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports = Exports(monkeypatch)
+    best = exports.best(tmp_path)
+    offer(best, 1, 0.5)
+    exports.error = OSError(28, "No space left on device")
+    with pytest.raises(OSError, match="No space left"):
+        best.export()
+    exports.error = None
+    offer(best, 2, 0.4)
+    offer(best, 3, 0.6)
+    best.export(now=True)
+    best.export(now=True)
+    assert exports.scores == [0.6]
+
+
+def test_a_policy_that_was_being_replaced_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the session is killed between moving the old one aside and moving the new one in."""
+    (tmp_path / "best.old").mkdir()
+    (tmp_path / "best.old" / "policy.json").write_text('{"score": [0.9, -8.0]}')
+    (tmp_path / "best.tmp").mkdir()
+    exports = Exports(monkeypatch)
+    best = exports.best(tmp_path / "best")
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    offer(best, 1, 0.8)
+    best.export(now=True)
+    assert exports.scores == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,7 +203,7 @@ class Agent(ABC):
         try:
             self.checkpoint.write(str(prefix))
         except tf.errors.OpError as error:
-            raise OSError(f"{prefix}: {error.message}") from None
+            raise as_os_error(error, prefix) from None
 
     def restore(self, prefix: Path) -> None:
         """Take on what ``save`` wrote, exactly. Raises UserError when it can't be read or does not fit."""
@@ -270,6 +272,14 @@ def as_transition(
 
 def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def as_os_error(error: tf.errors.OpError, path: Path) -> OSError:
+    """What kept TensorFlow from writing to ``path``, as Python would have told it."""
+    for number in errno.errorcode:
+        if f"; {os.strerror(number)}" in error.message:
+            return OSError(number, os.strerror(number), str(path))
+    return OSError(f"{path}: {error.message}")
 
 
 def adam(learning_rate: float, variables: Sequence[tf.Variable]) -> tf.keras.optimizers.legacy.Adam:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
     pass
 
+from robo.learning.agent import as_os_error
 from robo.learning.agents import Agent
 from robo.learning.details import DETAILS
 from robo.learning.folders import whole_folder
@@ -40,7 +41,7 @@ def export_policy(
             with _without_warnings():
                 saver.save(str(temporary))
         except tf.errors.OpError as error:
-            raise OSError(f"{folder}: {error.message}") from None
+            raise as_os_error(error, folder) from None
         (temporary / DETAILS).write_text(json.dumps(dict(details), indent=1), encoding="utf-8")
 
 

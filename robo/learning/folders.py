@@ -19,22 +19,37 @@ def whole_folder(final: Path) -> Iterator[Path]:
     What stood at ``final`` is moved aside to ``final`` + REPLACED before, and removed after. On an error
     nothing is left and ``final`` stays as it was. Raises OSError (disk full, no permission).
     """
-    temporary = final.with_name(final.name + TEMPORARY)
-    replaced = final.with_name(final.name + REPLACED)
-    _remove(temporary)
+    temporary, replaced = _beside(final)
+    recover(final)
     temporary.mkdir(parents=True)
     try:
         yield temporary
         _sync_tree(temporary)
+        if final.exists():
+            _remove(replaced)
+            final.rename(replaced)
+        temporary.rename(final)
     except BaseException:
-        _remove(temporary)
+        recover(final)
         raise
-    if final.exists():
-        _remove(replaced)
-        final.rename(replaced)
-    temporary.rename(final)
     _sync(final.parent)
     _remove(replaced)
+
+
+def recover(final: Path) -> None:
+    """Put right what a stop in the middle of ``whole_folder`` left: half a folder, or one moved aside.
+
+    Raises OSError.
+    """
+    temporary, replaced = _beside(final)
+    _remove(temporary)
+    if replaced.exists() and not final.exists():
+        replaced.rename(final)
+
+
+def _beside(final: Path) -> tuple[Path, Path]:
+    """Where a folder is written before it is whole, and where the one goes that it replaces."""
+    return final.with_name(final.name + TEMPORARY), final.with_name(final.name + REPLACED)
 
 
 def _sync_tree(folder: Path) -> None:

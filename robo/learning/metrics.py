@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from robo.learning.records import Records
+
 FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
@@ -16,26 +18,25 @@ Kind = Literal["collection", "training", "evaluation"]
 
 
 class Metrics:
-    """Appends to ``metrics.jsonl`` and to TensorBoard's event files in a run folder, which must exist."""
+    """Appends to ``metrics.jsonl`` and to a TensorBoard event file in a run folder.
+
+    A point that could not be written is lost; the next is written as soon as there is room for it.
+    """
 
     def __init__(self, run_folder: Path, now: Callable[[], float] = time.time) -> None:
-        """``now``: the time that lines carry, in seconds since 1970."""
-        import tensorflow as tf  # noqa: PLC0415 who only reads needs none
+        """``now``: the time that points carry, in seconds since 1970. Files are made by the first point."""
+        from robo.learning.events import Events  # noqa: PLC0415 who only reads needs none
 
         self._now = now
-        self._summary = tf.summary
-        path = run_folder / FILE
-        torn = _is_torn(path)
-        self._lines = path.open("a", encoding="utf-8")
-        if torn:
-            self._lines.write("\n")
-        self._writer = self._summary.create_file_writer(str(run_folder / TENSORBOARD))
+        self._lines = Records(run_folder / FILE, _end_of_torn_line)
+        self._events = Events(run_folder / TENSORBOARD)
 
     def write(self, kind: Kind, env_steps: int, train_steps: int, values: Mapping[str, float]) -> None:
-        """Add a point: ``values`` by name, in both places under ``kind``; the line is on its way at once.
+        """Add a point: ``values`` by name, in both places under ``kind``; both files have it at once.
 
         TensorBoard draws training over train steps and the rest over environment steps; values that are not
-        finite are null in the line and left out there. Raises OSError when the disk is full.
+        finite are null in the line and left out there. Raises OSError when the disk is full or the folder
+        can't be written; the point may then be in the first place and missing from the second.
         """
         finite = {name: _finite(value) for name, value in values.items()}
         line: dict[str, Any] = {
@@ -45,23 +46,16 @@ class Metrics:
             "train_steps": train_steps,
             "values": finite,
         }
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
-        step = train_steps if kind == "training" else env_steps
-        with self._writer.as_default(step):
-            for name, value in finite.items():
-                if value is not None:
-                    self._summary.scalar(f"{kind}/{name}", value)
-
-    def flush(self) -> None:
-        """Send everything to the files."""
-        self._lines.flush()
-        self._writer.flush()
+        self._lines.append(json.dumps(line).encode() + b"\n")
+        drawn = {f"{kind}/{name}": value for name, value in finite.items() if value is not None}
+        self._events.add(line["time"], train_steps if kind == "training" else env_steps, drawn)
 
     def close(self) -> None:
-        """Flush and close the files."""
-        self._lines.close()
-        self._writer.close()
+        """Close the files. Raises OSError."""
+        try:
+            self._lines.close()
+        finally:
+            self._events.close()
 
     def __enter__(self) -> Metrics:
         return self
@@ -71,13 +65,15 @@ class Metrics:
 
 
 def read(run_folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run, oldest first, without those that a stop in the middle of writing cut short."""
+    """The lines of a run, oldest first, without those that a stop or a full disk cut short."""
     lines = []
-    for text in (run_folder / FILE).read_text(encoding="utf-8").splitlines():
+    for text in (run_folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             continue
+        if isinstance(line, dict):
+            lines.append(line)
     return lines
 
 
@@ -86,10 +82,10 @@ def _finite(value: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _is_torn(path: Path) -> bool:
-    """Whether the last line has no end, because its writer was stopped."""
-    if not path.exists() or path.stat().st_size == 0:
-        return False
+def _end_of_torn_line(path: Path) -> bytes:
+    """What ends the last line, where its writer was stopped before its end."""
+    if path.stat().st_size == 0:
+        return b""
     with path.open("rb") as file:
         file.seek(-1, 2)
-        return file.read(1) != b"\n"
+        return b"" if file.read(1) == b"\n" else b"\n"

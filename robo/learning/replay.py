@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,7 +104,10 @@ class Replay:
         self._priorities.update(places.ravel(), td_errors.ravel())
 
     def save(self, path: Path) -> None:
-        """Write the filled part, where the ring stands and the random state to ``path`` (.npz)."""
+        """Write the filled part, where the ring stands and the random state to ``path`` (.npz).
+
+        Raises OSError when there is no room for it.
+        """
         state = json.dumps(
             {
                 "inserted": self.inserted,
@@ -117,7 +121,7 @@ class Replay:
         }
         if self._priorities:
             filled[PRIORITIES] = self._priorities.values(self._filled)
-        np.savez(path, allow_pickle=False, state=np.array(state), **filled)
+        write_arrays(path, {"state": np.array(state), **filled})
 
     def load(self, path: Path) -> None:
         """Take on what ``save`` wrote, and go on exactly from there.
@@ -177,3 +181,14 @@ class Replay:
             return rows
         self.rejected += int((~finite).sum())
         return self._type(*(array[finite] for array in rows))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a .npz as ``np.savez`` does, which leaves a file open that did not fit, and so its room taken.
+
+    Raises OSError.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
