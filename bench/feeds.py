@@ -20,8 +20,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from processes.channels import arrived
+from processes.channels import Queue
 from processes.learner import STEPS_A_CALL
+from processes.table import channels
 from robo.config import Config
 from robo.driving.experience import Rows, layout
 from robo.errors import UserError
@@ -33,6 +34,7 @@ HOST = "localhost"
 TABLE = "experience"
 COLUMN = "row"
 START_SECONDS = 60.0
+ROOM_SECONDS = 0.5
 MOST_UNDER_WAY = 32
 """Rows that a writer may have on their way to the server; beyond some fifty it complains of each."""
 AHEAD = 2
@@ -79,17 +81,17 @@ class Feed(Protocol):
 class QueueWriter:
     """Puts chunks of rows into a queue, as an explorer does."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Queue) -> None:
         self._channel = channel
 
     def put(self, rows: Rows) -> None:
         """See Writer."""
-        self._channel.put(rows)
+        packed = Queue.pack(rows)
+        while not self._channel.put(packed):
+            self._channel.room.wait(ROOM_SECONDS)
 
     def close(self) -> None:
         """See Writer."""
-        self._channel.close()
-        self._channel.join_thread()
 
 
 class QueueFeed:
@@ -97,21 +99,22 @@ class QueueFeed:
 
     def __init__(self, config: Config, context: SpawnContext) -> None:
         self._config = config
-        self._context = context
-        self._queues: list[Any] = []
+        self._capacity = next(row.payload_bytes for row in channels(config) if row.kind == "queue")
+        self._queues: list[Queue] = []
         self._replay = Replay(config.replay.capacity, layout(config), np.random.default_rng(config.seed))
         self.inserted = 0
         """See Feed."""
 
     def writer(self) -> QueueWriter:
         """See Feed."""
-        self._queues.append(self._context.Queue(self._config.replay.queue_chunks))
+        self._queues.append(Queue(self._capacity))
         return QueueWriter(self._queues[-1])
 
     def receive(self) -> None:
         """See Feed."""
         for source in self._queues:
-            for rows in arrived(source, self._config.replay.queue_chunks):
+            source.bell.clear()
+            for rows in source.take():
                 self._replay.add(rows)
                 self.inserted += len(rows.reward)
 
@@ -125,8 +128,6 @@ class QueueFeed:
 
     def close(self) -> None:
         """See Feed."""
-        for source in self._queues:
-            source.close()
 
 
 class ReverbWriter:

@@ -1,102 +1,22 @@
-"""What joins the processes: rings, latest values and doorbells in shared memory, and vital signs.
-
-Shared memory is anonymous (``memfd_create``) and doorbells are event counters (``eventfd``); both are file
-descriptors that children inherit when they are spawned. So nothing has a name that could outlive a run:
-when its last process is gone, the kernel has freed everything, however that process died.
+"""What joins the processes: rings, latest values and queues in shared memory.
 
 Every channel has one writer. None has a lock: a reader tells a half-written slot by its sequence number
-(odd while it is written, and different afterwards), so a process killed at any moment leaves nothing held.
+(odd while it is written, and different afterwards), and a queue's message is there when the count of bytes
+written says so. So a process killed at any moment leaves nothing held and nothing torn, and its replacement
+goes on at the same place, while whoever is at the other end notices nothing. (A ``multiprocessing.Queue``
+does not survive that: its reader waits for ever for the rest of a message whose writer was killed.)
 This relies on stores becoming visible in program order, which x86-64 guarantees and which the kernel calls
 between a write and the doorbell give elsewhere.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-import queue
-import select
+import pickle
 import struct
 from collections.abc import Iterator
-from multiprocessing import reduction
 from typing import Any, NamedTuple
 
-_WORD = 8
-
-
-class _Inherited:
-    """A file descriptor that goes with this object to a spawned child (and to nobody else)."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"fd": reduction.DupFd(self._fd)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._fd = state["fd"].detach()
-
-    def __del__(self) -> None:
-        try:
-            os.close(self._fd)
-        except (AttributeError, OSError, TypeError):  # never opened, or the interpreter is going down
-            return
-
-
-class Doorbell(_Inherited):
-    """Wakes a waiting process. Rings add up until they are heard; hearing clears them."""
-
-    def __init__(self) -> None:
-        super().__init__(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
-
-    def ring(self) -> None:
-        """Wake whoever waits, now or the next time it waits."""
-        os.eventfd_write(self._fd, 1)
-
-    def clear(self) -> None:
-        """Forget the rings so far."""
-        try:
-            os.eventfd_read(self._fd)
-        except BlockingIOError:
-            return
-
-    def wait(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds for a ring, and clear it. Whether there was one."""
-        heard = bool(select.select([self._fd], [], [], timeout)[0])
-        if heard:
-            self.clear()
-        return heard
-
-
-class SharedBlock(_Inherited):
-    """``size`` bytes of zeroed memory, shared with the children that are given this object."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(os.memfd_create("robo", os.MFD_CLOEXEC))
-        os.ftruncate(self._fd, size)
-        self._map(size)
-
-    def _map(self, size: int) -> None:
-        self._size = size
-        self.bytes = memoryview(mmap.mmap(self._fd, size))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"size": self._size}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._map(state["size"])
-
-    def words(self, offset: int, count: int) -> memoryview:
-        """``count`` unsigned 64-bit words from byte ``offset``."""
-        return self.bytes[offset : offset + count * _WORD].cast("Q")
-
-    def doubles(self, offset: int, count: int) -> memoryview:
-        """``count`` 64-bit floats from byte ``offset``."""
-        return self.bytes[offset : offset + count * _WORD].cast("d")
+from processes.shared import WORD, Doorbell, SharedBlock
 
 
 class Picture(NamedTuple):
@@ -123,8 +43,8 @@ class Ring:
     def __init__(self, slots: int, payload_bytes: int) -> None:
         self._slots = slots
         self._capacity = payload_bytes
-        self._stride = (self._TAG.size + payload_bytes + _WORD - 1) // _WORD * _WORD
-        self._block = SharedBlock((3 + slots) * _WORD + slots * self._stride)
+        self._stride = _whole_words(self._TAG.size + payload_bytes)
+        self._block = SharedBlock((3 + slots) * WORD + slots * self._stride)
         self.bell = Doorbell()
         self._attach()
 
@@ -132,7 +52,7 @@ class Ring:
         words = self._block.words(0, 3 + self._slots)
         self._control = words[:3]  # written, read, lost
         self._sequence = words[3:]
-        self._data = self._block.bytes[(3 + self._slots) * _WORD :]
+        self._data = self._block.bytes[(3 + self._slots) * WORD :]
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("_slots", "_capacity", "_stride", "_block", "bell")
@@ -210,17 +130,17 @@ class Latest:
     def __init__(self, slots: int, payload_bytes: int) -> None:
         self._slots = slots
         self._size = payload_bytes
-        self._block = SharedBlock(slots * (2 * _WORD + self._stride))
+        self._block = SharedBlock(slots * (2 * WORD + self._stride))
         self.bell = Doorbell()
         self._attach()
 
     @property
     def _stride(self) -> int:
-        return (self._size + _WORD - 1) // _WORD * _WORD
+        return _whole_words(self._size)
 
     def _attach(self) -> None:
         self._words = self._block.words(0, 2 * self._slots)  # sequence, number of each slot
-        self._data = self._block.bytes[2 * self._slots * _WORD :]
+        self._data = self._block.bytes[2 * self._slots * WORD :]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in ("_slots", "_size", "_block", "bell")}
@@ -263,56 +183,84 @@ class Latest:
         return None
 
 
-def arrived(source: Any, most: int) -> Iterator[Any]:
-    """What has arrived in a ``multiprocessing.Queue``, oldest first, and at most so many messages."""
-    for _ in range(most):
-        try:
-            yield source.get_nowait()
-        except queue.Empty:
-            return
+class Queue:
+    """Messages from one writer to one reader, in order and each once; when full, the writer has to wait.
 
+    ``capacity``: bytes of all messages under way, packed; the largest one that can be put is that long.
+    What its reader had not copied when it was killed is read by the next one.
+    """
 
-def readable(source: Any) -> Any:
-    """What to wait on for a ``multiprocessing.Queue`` to have something; the class keeps it to itself."""
-    return source._reader
+    _LENGTH = struct.Struct("<Q")
 
-
-class Vitals:
-    """Signs of life of every process: when it last beat, and whether it is ready."""
-
-    def __init__(self, processes: int) -> None:
-        self._count = processes
-        self._block = SharedBlock(2 * processes * _WORD)
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._size = _whole_words(self._LENGTH.size + capacity)
+        self._block = SharedBlock(2 * WORD + self._size)
+        self.bell = Doorbell()
+        """Rings when there is something to read."""
+        self.room = Doorbell()
+        """Rings when something was read, so that there is room again."""
         self._attach()
 
     def _attach(self) -> None:
-        self._beats = self._block.doubles(0, self._count)
-        self._ready = self._block.words(self._count * _WORD, self._count)
+        self._control = self._block.words(0, 2)  # bytes written, bytes read
+        self._data = self._block.bytes[2 * WORD :]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_count": self._count, "_block": self._block}
+        return {name: self.__dict__[name] for name in ("capacity", "_size", "_block", "bell", "room")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._attach()
 
-    def reset(self, index: int, now: float) -> None:
-        """Before a start: alive as of ``now`` (monotonic seconds), not ready."""
-        self._ready[index] = 0
-        self._beats[index] = now
+    @staticmethod
+    def pack(message: object) -> bytes:
+        """What ``put`` takes. Both ends are processes of one run, so it may be any object."""
+        return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
 
-    def beat(self, index: int, now: float) -> None:
-        """The process is alive."""
-        self._beats[index] = now
+    @property
+    def under_way(self) -> int:
+        """Bytes that were put and not yet read."""
+        return self._control[0] - self._control[1]
 
-    def set_ready(self, index: int) -> None:
-        """The process does its work from here on."""
-        self._ready[index] = 1
+    def put(self, packed: bytes) -> bool:
+        """Put a message, if there is room for it. Whether there was.
 
-    def last_beat(self, index: int) -> float:
-        """When the process last beat, in monotonic seconds."""
-        return self._beats[index]
+        Raises ValueError for one that there can never be room for.
+        """
+        if len(packed) > self.capacity:
+            raise ValueError(f"message of {len(packed)} bytes in a queue for {self.capacity}")
+        needed = _whole_words(self._LENGTH.size + len(packed))
+        if self.under_way + needed > self._size:
+            return False
+        written = self._control[0]
+        self._copy_in(written, self._LENGTH.pack(len(packed)))
+        self._copy_in(written + self._LENGTH.size, packed)
+        self._control[0] = written + needed
+        self.bell.ring()
+        return True
 
-    def ready(self, index: int) -> bool:
-        """Whether the process has said that it is ready."""
-        return bool(self._ready[index])
+    def take(self) -> Iterator[Any]:
+        """Every message that is there now, oldest first."""
+        until = self._control[0]
+        while (read := self._control[1]) < until:
+            (length,) = self._LENGTH.unpack(self._copy_out(read, self._LENGTH.size))
+            packed = self._copy_out(read + self._LENGTH.size, length)
+            self._control[1] = read + _whole_words(self._LENGTH.size + length)
+            self.room.ring()
+            yield pickle.loads(packed)
+
+    def _copy_in(self, at: int, data: bytes) -> None:
+        start = at % self._size
+        fits = min(len(data), self._size - start)
+        self._data[start : start + fits] = data[:fits]
+        self._data[: len(data) - fits] = data[fits:]
+
+    def _copy_out(self, at: int, count: int) -> bytes:
+        start = at % self._size
+        fits = min(count, self._size - start)
+        return bytes(self._data[start : start + fits]) + bytes(self._data[: count - fits])
+
+
+def _whole_words(size: int) -> int:
+    return (size + WORD - 1) // WORD * WORD

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 
 CONNECT_SECONDS = 2.0
 BACKOFF_SECONDS = 0.05
 BACKOFF_MAX_SECONDS = 1.0
+
+
+def begin(host: str, port: int, attempt: int) -> socket.socket:
+    """Begin to open a connection, without waiting: once it is writable, ``finish`` tells what came of it.
+
+    ``attempt``: counts from 0, for a host with several addresses, which take turns. Raises OSError when there
+    is no such host or no way to it.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[attempt % len(found)]
+    connection = socket.socket(family, kind, protocol)
+    connection.setblocking(False)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def finish(connection: socket.socket) -> None:
+    """Raise OSError when a connection that was begun did not come about."""
+    error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 def connect(host: str, port: int) -> socket.socket:

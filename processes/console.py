@@ -24,9 +24,9 @@ class Console:
             self._live.start()
         self._printed_at = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Text) -> None:
         """Print a line that stays."""
-        self._terminal.print(Text(text))
+        self._terminal.print(Text(text) if isinstance(text, str) else text)
 
     def show(self, figures: Figures) -> None:
         """Show how the run goes."""

@@ -147,8 +147,10 @@ class RemoteCar:
     def receive(self, ready: Collection[object]) -> None:
         """See DrivenCar."""
         if self._car in ready:
+            bad = self._frames.bad
             for png in self._frames.feed(self._take(self._car)):
                 self._see(png)
+            self._asked |= self._frames.bad > bad  # by what is no picture, too; else no other one would come
         if self._stream in ready:
             for line in self._lines.feed(self._take(self._stream)):
                 self._hear(wire.decode(line))
@@ -229,7 +231,7 @@ class RemoteCar:
                 self.dashboard.crashes += 1
             elif isinstance(message, wire.CarReturnedToTrack):
                 self.dashboard.returns += 1
-            elif isinstance(message, wire.LapCompleted):
+            elif isinstance(message, wire.LapCompleted) and math.isfinite(message.last_lap):
                 self.dashboard.finish_lap(message.last_lap)
             elif isinstance(message, wire.CarRemoved) and self._car is None:
                 self._enter()

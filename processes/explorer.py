@@ -7,7 +7,6 @@ a whole episode, so that a score belongs to the weights that earned it.
 from __future__ import annotations
 
 import os
-import queue
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,18 @@ import numpy as np
 from msgspec.structs import replace
 
 from processes.car_reader import COMMAND
-from processes.channels import Latest, Picture, Ring
+from processes.channels import Latest, Picture, Queue, Ring
 from processes.launch import Context
+from processes.publisher import Publisher
 from processes.table import AVERAGED, LEARNING, Car
 from processes.trace import Stage
+from processes.vitals import Count
 from robo import log
-from robo.cache import Cache, LapRecord, Lost, Telemetry
+from robo.cache import LapRecord, Telemetry
 from robo.config import Config
 from robo.driving import actor, starts
 from robo.driving.driver import Driver, EpisodeResult, Seen
+from robo.driving.episodes import End
 from robo.driving.experience import Episode, Rows, collector, concatenate
 from robo.driving.laps import Lap
 from robo.driving.policies import FollowColors, Greedy, Policy, boldness, exploring, to_command
@@ -40,7 +42,8 @@ from robo.simulation.tracks import Tracks
 STATE_SECONDS = 0.03
 """How long an observation waits for the car state of its moment, which comes by another way."""
 TELEMETRY_SECONDS = 0.25
-PUT_SECONDS = 0.5
+LAST_ROOM_SECONDS = 0.3
+"""At the run's end: how long to wait for the learner to make room for what is left."""
 REST = COMMAND.pack(0.0, 0.0, 0.0)
 STAY = starts.pack(None)
 
@@ -153,10 +156,12 @@ class Explorer:
         self._evaluation = self._weights and EvaluationWeights(
             self._weights, context.config.evaluation.episodes
         )
-        self._experience = context.channels.get(f"experience:{context.name}")
+        self._experience: Queue | None = context.channels.get(f"experience:{context.name}")
         self._film: Ring | None = context.channels.get("film:moments")
-        self._cache = Cache(context.run.redis_url, context.run.name)
+        self._publisher = Publisher(context)
+        self._frames_lost = self._observations.lost
         self._rows: list[Rows] = []
+        self._learner_gone = False
         self._shown_at = 0.0
 
     def turn(self) -> None:
@@ -165,6 +170,9 @@ class Explorer:
             self._observations.bell.clear()
             # Of a car that got ahead of us only the newest matters: its older frames had no answer from us.
             pictures = list({picture.car: picture for picture in self._observations.drain()}.values())
+            if lost := self._observations.lost - self._frames_lost:
+                self._frames_lost += lost
+                self._context.count(Count.FRAMES, lost, event="observations lost")
             self._note(Stage.OBSERVED, pictures)
             states = self._states_for(pictures)
             self._note(Stage.STATED, pictures)
@@ -179,11 +187,9 @@ class Explorer:
         """Hand on what is still here, before the end."""
         for car in self._cars.values():
             self._close(car, car.driver.interrupt())
-        if self._experience is None:
-            return
         if self._rows:
             self._put(concatenate(self._rows))
-        self._experience.close()
+        self._publisher.close()
 
     def _states_for(self, pictures: list[Picture]) -> dict[int, CarState | None]:
         """The cars' states of the pictures' moment; older ones, or None, when they don't come in time."""
@@ -215,6 +221,7 @@ class Explorer:
             # The state of this moment is not known, so neither is what the last step led to.
             self._close(car, car.driver.interrupt())
             car.figures = replace(car.figures, late_states=car.figures.late_states + 1)
+            self._context.count(Count.LATE_STATES)
         else:
             seen = car.driver.observe(observation, state)
             # First: its result goes with the weights that drove it.
@@ -287,11 +294,9 @@ class Explorer:
             figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + lap.clean, best_lap=best
         )
         log.get().info("lap", car=car.car.name, seconds=round(lap.seconds, 3), clean=lap.clean)
-        record = LapRecord(time.time(), car.car.name, car.car.role, lap.seconds, lap.clean, row)
-        try:
-            self._cache.add_lap(record)
-        except Lost as error:
-            log.get().warning("lap not cached", error=str(error))
+        self._publisher.add_lap(
+            LapRecord(time.time(), car.car.name, car.car.role, lap.seconds, lap.clean, row)
+        )
 
     def _close(self, car: DrivenCar, result: EpisodeResult | None) -> None:
         """Report an episode that was cut short, if there was one."""
@@ -308,6 +313,7 @@ class Explorer:
         """An episode ended, if ``result`` is one: hand on what is left of it."""
         if result is None:
             return
+        self._context.count(Count.INTERRUPTED, result.end == End.INTERRUPTED.value)
         car.figures = replace(
             car.figures,
             episodes=car.figures.episodes + 1,
@@ -318,19 +324,29 @@ class Explorer:
         if episode is not None:
             self._put(episode)
 
-    def _put(self, message: object) -> None:
+    def _put(self, message: Rows | Episode) -> None:
         """Hand a message to the learner; a full queue holds us, and so our cars, back."""
-        while not self._context.stopping:
-            self._context.beat()
-            try:
-                self._experience.put(message, timeout=PUT_SECONDS)
-            except queue.Full:
-                continue
-            return
-        try:
-            self._experience.put_nowait(message)
-        except queue.Full:
-            log.get().warning("experience lost at the end: the learner's queue is full")
+        packed = Queue.pack(message)
+        steps = 0 if isinstance(message, Episode) else message.env_steps
+        self._experience.room.clear()
+        if not self._experience.put(packed):
+            self._context.count(Count.HELD, event="held by the learner's full queue")
+            self._context.complain("queue", "held: the learner's queue is full")
+            while not self._experience.put(packed):
+                if not self._waited_for_room():
+                    self._context.count(Count.EXPERIENCE, steps, event="experience lost: the queue is full")
+                    return
+            self._context.complain("queue", "")
+        self._context.count(Count.STEPS, steps)
+
+    def _waited_for_room(self) -> bool:
+        """Wait for the learner to read something. False: the run ends, and the learner no longer reads."""
+        if not self._context.stopping:
+            self._context.wait(self._experience.room)
+            self._experience.room.clear()
+        elif not self._learner_gone:
+            self._learner_gone = not self._experience.room.wait(LAST_ROOM_SECONDS)
+        return not self._learner_gone
 
     def _note(self, stage: Stage, pictures: list[Picture]) -> None:
         for picture in pictures:
@@ -346,10 +362,7 @@ class Explorer:
                 weights_version=car.weights_version,
                 clean_laps_in_a_row=car.driver.laps.clean_in_a_row,
             )
-        try:
-            self._cache.put_telemetry(telemetry)
-        except Lost as error:
-            log.get().warning("telemetry not cached", error=str(error))
+        self._publisher.put_telemetry(telemetry)
 
 
 def main(context: Context) -> None:

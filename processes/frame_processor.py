@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 
 import cv2
@@ -9,15 +10,17 @@ import numpy as np
 
 from processes.channels import Ring
 from processes.launch import Context
+from processes.publisher import Publisher
 from processes.trace import Stage
-from robo import log
-from robo.cache import Cache, Lost
+from processes.vitals import Count
 from robo.perception import kinds
-from robo.protocol.car import is_raw
+from robo.protocol.car import DEFAULT_IMAGE_WIDTH, is_raw
 from robo.simulation.png import PngEncoder
 
 PICTURE_SECONDS = 0.5
 """How often a car's picture goes to the cache, for whoever watches."""
+_PNG_SIZE = slice(16, 24)
+"""Where a PNG says how wide and high it is."""
 PNG_LEVEL = 1
 """zlib's: under 1 KB a picture, for a cache that may be on another machine."""
 
@@ -32,10 +35,10 @@ def main(context: Context) -> None:
     rings: dict[int, Ring] = {car.index: context.channels[f"observations:{car.driver}"] for car in mine}
     film: Ring | None = context.channels.get("film:pictures")
     filmed = context.config.film.car
-    cache = Cache(context.run.redis_url, context.run.name)
+    publisher = Publisher(context)
     encoder = PngEncoder(width, width * 80 // 128, PNG_LEVEL)
     shown = dict.fromkeys(names, 0.0)
-    bad = lost_before = 0
+    lost_before = frames.lost
     see = kinds.see(context.config.observation.kind)
     # Compile, or load, before the first frame; for arrays that can't be written to, as of bare pixels, too.
     see(np.zeros((80, 128, 3), np.uint8))
@@ -49,8 +52,7 @@ def main(context: Context) -> None:
             context.trace.note(Stage.TAKEN, picture.car, picture.number)
             frame = decode(picture.payload, width)
             if frame is None:
-                bad += 1
-                log.get().warning("frame is no picture, dropped", car=names[picture.car], so_far=bad)
+                context.count(Count.MESSAGES, event="frame is no picture, dropped", car=names[picture.car])
                 continue
             if film is not None and names[picture.car] == filmed:
                 film.put(picture.car, picture.number, picture.received, picture.payload)
@@ -61,25 +63,29 @@ def main(context: Context) -> None:
             if now - shown[picture.car] >= PICTURE_SECONDS:
                 shown[picture.car] = now
                 raw = is_raw(picture.payload, width)
-                _show(cache, names[picture.car], encoder.encode(frame) if raw else picture.payload)
-        if frames.lost != lost_before:
-            log.get().warning("frames lost", so_far=frames.lost)
-            lost_before = frames.lost
+                publisher.put_frame(names[picture.car], encoder.encode(frame) if raw else picture.payload)
+        if lost := frames.lost - lost_before:
+            lost_before += lost
+            context.count(Count.FRAMES, lost, event="frames lost")
+    publisher.close()
 
 
 def decode(picture: bytes, width: int) -> np.ndarray | None:
-    """uint8 [H, W, 3] BGR of a PNG, or of bare pixels of this width; None of anything else."""
+    """uint8 [H, W, 3] BGR of a PNG, or of bare pixels of this width; None of anything else.
+
+    Also of a PNG of another size than was asked for, or is a camera's without asking: a few bytes can be 100
+    megapixels, and what works on pictures counts on their size.
+    """
     pixels = np.frombuffer(picture, np.uint8)
     if is_raw(picture, width):
         return pixels.reshape(-1, width, 3)
+    if picture[_PNG_SIZE] not in (_png_size(width), _png_size(DEFAULT_IMAGE_WIDTH)):
+        return None
     try:
-        return cv2.imdecode(pixels, cv2.IMREAD_COLOR) if picture else None
+        return cv2.imdecode(pixels, cv2.IMREAD_COLOR)
     except cv2.error:
         return None
 
 
-def _show(cache: Cache, car: str, png: bytes) -> None:
-    try:
-        cache.put_frame(car, png)
-    except Lost:
-        return  # a picture for the eye: the next one comes soon
+def _png_size(width: int) -> bytes:
+    return struct.pack(">II", width, width * 80 // 128)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import faulthandler
 import importlib
 import multiprocessing
 import os
@@ -10,25 +12,28 @@ import select
 import signal
 import sys
 import time
-import traceback
-from multiprocessing.context import SpawnProcess
+from collections.abc import Iterable, Sequence
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from processes import scheduling
-from processes.channels import Doorbell, Vitals
+from processes.shared import Doorbell
 from processes.table import Car, Process
 from processes.trace import Trace
+from processes.vitals import Count, Vitals
 from robo import log
 from robo.config import Config
 from robo.errors import FatalError, UserError
 
-SPAWN = multiprocessing.get_context("spawn")
+FORKED = multiprocessing.get_context("forkserver")
 BAD_INPUT = 2
 """Exit code of a process, or a command, that was given something it can't work with."""
 FATAL = 3
 """Exit code of a process that would fail again."""
 BEAT_SECONDS = 0.5
+STOPPING = (signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -57,6 +62,7 @@ class Context:
         self._stop = Doorbell()
         self._stopping = False
         self._ready = False
+        self._complaints: dict[str, str] = {}
         self.cores = scheduling.usable_cores()
         """Those that the run may use."""
         self.trace = Trace(on=run.config.supervision.trace)
@@ -87,15 +93,36 @@ class Context:
         """Report a sign of life."""
         self._vitals.beat(self._index, time.monotonic())
 
-    def wait(self, *sources: Any, timeout: float = BEAT_SECONDS) -> list[Any]:
+    def wait(self, *sources: Any, writable: Sequence[Any] = (), timeout: float = BEAT_SECONDS) -> list[Any]:
         """Beat, then wait until a source (anything with a ``fileno``) is ready, or a stop was requested.
 
-        Returns the sources that are ready. Waits ``timeout`` seconds at the most; a loop that comes here
-        again each time beats often enough with the default.
+        Returns the sources that are ready: to be read, or, of ``writable`` ones, to be written to. Waits
+        ``timeout`` seconds at the most; a loop that comes here again each time beats often enough with the
+        default.
         """
         self.beat()
-        ready, _, _ = select.select([*sources, self._stop], [], [], timeout)
-        return [source for source in ready if source is not self._stop]
+        readable, written, _ = select.select([*sources, self._stop], writable, [], timeout)
+        return [source for source in readable if source is not self._stop] + written
+
+    def count(self, what: Count, by: int = 1, event: str = "", **details: Any) -> None:
+        """Count something; where there is an ``event`` in words, log it the 1st, 2nd, 4th, 8th time, ...
+
+        So what goes on for hours does not fill the disk, and is never silent.
+        """
+        so_far = self._vitals.count(self._index, what, by)
+        if event and so_far.bit_length() > (so_far - by).bit_length():
+            log.get().warning(event, so_far=so_far, **details)
+
+    def complain(self, about: str, text: str) -> None:
+        """Say what is not as it should be, for people to see; an empty text: ``about`` is in order again."""
+        if self._complaints.get(about, "") == text:
+            return
+        self._complaints[about] = text
+        if text:
+            log.get().warning(text)
+        else:
+            log.get().info(f"{about}: in order again")
+        self._vitals.complain(self._index, "; ".join(filter(None, self._complaints.values())))
 
     def ready(self) -> None:
         """Report that the process does its work from here on."""
@@ -105,50 +132,60 @@ class Context:
         self._vitals.set_ready(self._index)
 
 
-def start(context: Context) -> SpawnProcess:
+def load(modules: Iterable[str]) -> None:
+    """Say what the processes to come will need: they are forked from one that has loaded it.
+
+    So they start within a tenth of a second, also on a busy machine, where loading it takes a second each.
+    """
+    FORKED.set_forkserver_preload(sorted(set(modules)))
+
+
+def start(context: Context) -> ForkServerProcess:
     """Start a process of its own for the context's row."""
     # NumPy's matrix library would start a thread a core in every process; their spinning costs more than our
     # small matrices do. It reads this when it is loaded, so it must be there before the child is.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    child = SPAWN.Process(target=_main, args=(context, os.getpid()), name=context.name)
-    child.start()
+    child = FORKED.Process(target=_main, args=(context,), name=context.name)
+    # Inherited by the process that ours are forked from: it is to outlive the signal that stops all of us.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return child
 
 
-def _main(context: Context, parent: int) -> None:
-    _die_with(parent)
+def _main(context: Context) -> None:
+    _die_with_parent()
     os.setpgid(0, 0)  # a Ctrl-C in the terminal is the supervisor's to act on, not ours
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
-    _write_to(context.run.folder / "logs" / f"{context.name}.log")
-    log.configure(context.name, sys.stderr)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    log.to_file(context.name, context.run.folder / "logs" / f"{context.name}.log", descriptors=True)
+    faulthandler.enable()
     _set_title(f"robo {context.run.name} {context.name}")
     scheduling.settle(context.config, context.process, context.cores)
     try:
         importlib.import_module(context.process.module).main(context)
     except (UserError, FatalError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 the log's last line is the cause
+        log.get().critical(log.CRASHED, cause=str(error))
         sys.exit(BAD_INPUT if isinstance(error, UserError) else FATAL)
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        log.crash(error)
         sys.exit(1)
     finally:
-        context.trace.write(context.run.folder / "trace" / f"{context.name}.npy")
+        with contextlib.suppress(OSError):
+            context.trace.write(context.run.folder / "trace" / f"{context.name}.npy")
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent dies, however the parent dies."""
+def _die_with_parent() -> None:
+    """Have the kernel end this process with the one it was forked from, which ends with the supervisor."""
+    # That one ends when nobody holds the other end of its pipe any more, which each of us was given, too.
+    os.close(forkserver._forkserver._forkserver_alive_fd)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was asked
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None or not supervisor.is_alive():  # it died before the kernel was asked
         os._exit(1)
-
-
-def _write_to(path: Path) -> None:
-    """Send standard output and error, also those of C++ libraries, to the end of a file."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(fd, 1)
-    os.dup2(fd, 2)
-    os.close(fd)
 
 
 def _set_title(title: str) -> None:

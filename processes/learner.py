@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from processes.channels import Latest, arrived, readable
+from processes.channels import Latest, Queue
 from processes.launch import Context
+from processes.publisher import Publisher
 from processes.scheduling import learner_threads
 from processes.table import AVERAGED, LEARNING
+from processes.vitals import Count
 from robo import log
-from robo.cache import Cache, Lost, Progress
+from robo.cache import Progress
 from robo.config import Config
 from robo.driving.experience import Episode, layout
 from robo.driving.transitions import observation_size
@@ -23,7 +27,7 @@ from robo.errors import FatalError
 from robo.learning.average import Average
 from robo.learning.checkpoints import Checkpoints
 from robo.learning.evaluation import Point, Points, figures
-from robo.learning.replay import Replay
+from robo.learning.replay import Replay, write_arrays
 from robo.learning.summary import EpisodeSummary
 
 STEPS_A_CALL = 4
@@ -84,11 +88,11 @@ class Learner:
         self._context = context
         self._config = config
         self._agent = agent
-        self._queues = [
+        self._queues: list[Queue] = [
             channel for name, channel in context.channels.items() if name.startswith("experience:")
         ]
         self._weights: Latest = context.channels["weights"]
-        self._cache = Cache(context.run.redis_url, context.run.name)
+        self._publisher = Publisher(context)
         self._replay = Replay(
             config.replay.capacity,
             layout(config),
@@ -112,8 +116,14 @@ class Learner:
         self._steps = self._saved_at = (0, 0)
 
     def restore(self) -> None:
-        """Go on from the newest checkpoint, if there is one."""
-        if self._checkpoints.restore(self._agent, self._replay) is not None:
+        """Go on from the newest checkpoint that is whole, if there is one."""
+        with self._writing("checkpoint"):
+            self._checkpoints.clear_leftovers()  # of a save that the last learner was killed over
+        try:
+            found = self._checkpoints.restore(self._agent, self._replay)
+        finally:
+            self._context.count(Count.TORN, len(self._checkpoints.passed_over))
+        if found is not None:
             self._saved_at = (self._replay.inserted, self._agent.step)
             log.get().info(
                 "resumed",
@@ -135,12 +145,14 @@ class Learner:
         while not self._context.stopping:
             self._receive()
             if not self._train():
-                self._context.wait(*map(readable, self._queues))
+                self._context.wait(*(source.bell for source in self._queues))
             if publish.elapsed() and self._pace.started(self._replay.inserted):
                 self._publish()
             if seconds := record.elapsed():
                 self._record(seconds)
-            self._best.export()
+            if self._best.due:
+                with self._writing("policy"):
+                    self._best.export()
             if snapshot.elapsed():
                 self._keep_good()
             if progress.elapsed():
@@ -154,18 +166,24 @@ class Learner:
         self._save()
         self._show()
         # Last: the time until the end is short, and the policy before stays if it is too short.
-        self._best.export(now=True)
-        self._metrics.close()
+        with self._writing("policy"):
+            self._best.export(now=True)
+        with self._writing("metrics"):
+            self._metrics.close()
+        self._publisher.close()
 
     def _receive(self) -> None:
         """Take everything that has arrived."""
         self._context.beat()
         for source in self._queues:
-            for message in arrived(source, self._config.replay.queue_chunks):
+            source.bell.clear()
+            for message in source.take():
                 if isinstance(message, Episode):
                     self._take_episode(message)
-                else:
-                    self._replay.add(message)
+                    continue
+                rejected = self._replay.rejected
+                self._replay.add(message)
+                self._context.count(Count.ROWS, self._replay.rejected - rejected, event="rows rejected")
 
     def _train(self) -> bool:
         """Do a few train steps, if replay allows some. Whether it did."""
@@ -195,12 +213,11 @@ class Learner:
     def _roll_back(self, rows: Any) -> None:
         """A loss was not finite: write the batch out and go back to the last good weights, a few times."""
         self._rollbacks += 1
+        self._context.count(Count.ROLLBACKS)
         path = self._context.run.folder / FAILURES / f"batch-{self._agent.step}-{self._rollbacks}.npz"
-        try:
+        with self._writing("batch"):
             path.parent.mkdir(exist_ok=True)
-            np.savez(path, allow_pickle=False, **rows._asdict())
-        except OSError as error:
-            log.get().error("batch not written", error=str(error))
+            write_arrays(path, rows._asdict())
         cause = f"a loss was not finite at train step {self._agent.step}; its batch is in {path}"
         if self._rollbacks > MOST_ROLLBACKS:
             raise FatalError(f"{cause}; the weights were put back {MOST_ROLLBACKS} times before")
@@ -229,7 +246,8 @@ class Learner:
         """Note what an evaluation came to, and keep its policy if it is the best."""
         values = figures(point.complete_results, restarted=self._config.tracks.training > 0)
         age = {} if weights_age_s is None else {"weights_age_s": weights_age_s}
-        self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values | age)
+        with self._writing("metrics"):
+            self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values | age)
         details = {
             "env_steps": self._replay.inserted,
             "agent": msgspec.to_builtins(self._config.agent),
@@ -250,11 +268,11 @@ class Learner:
             "replay_size": float(len(self._replay)),
         }
         self._collected = EpisodeSummary()
-        self._metrics.write("collection", *steps, collected)
         losses = {name: float(value) for name, value in self._losses.items()}
-        if losses:
-            self._metrics.write("training", *steps, {**losses, "train_steps_per_s": self._rates[1]})
-        self._metrics.flush()
+        with self._writing("metrics"):
+            self._metrics.write("collection", *steps, collected)
+            if losses:
+                self._metrics.write("training", *steps, {**losses, "train_steps_per_s": self._rates[1]})
         self._values = {**collected, **losses}
 
     def _show(self) -> None:
@@ -267,10 +285,7 @@ class Learner:
             train_steps_per_s=self._rates[1],
             values=self._values,
         )
-        try:
-            self._cache.put_progress(progress)
-        except Lost as error:
-            log.get().warning("progress not cached", error=str(error))
+        self._publisher.put_progress(progress)
 
     def _save(self) -> None:
         """Write a checkpoint, unless nothing has happened since the last."""
@@ -279,13 +294,21 @@ class Learner:
             return
         counters = {"env_steps": steps[0], "train_steps": steps[1], "replay": len(self._replay)}
         began = time.monotonic()
-        try:
+        with self._writing("checkpoint"):
             self._checkpoints.save(steps[0], self._agent, self._replay, counters)
+            self._saved_at = steps
+            log.get().info("checkpoint", **counters, took_s=round(time.monotonic() - began, 2))
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Around what writes: where that fails, training goes on, and the run's health says so."""
+        try:
+            yield
         except OSError as error:
-            log.get().error("checkpoint not written; training goes on", error=str(error))
-            return
-        self._saved_at = steps
-        log.get().info("checkpoint", **counters, took_s=round(time.monotonic() - began, 2))
+            self._context.count(Count.WRITES)
+            self._context.complain(what, f"{what} not written: {error.strerror or error}")
+        else:
+            self._context.complain(what, "")
 
 
 def main(context: Context) -> None:

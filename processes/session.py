@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -19,18 +20,29 @@ from processes.launch import Run
 from processes.progress import Figures, Follower
 from processes.supervisor import Outcome, Supervisor
 from processes.table import cars, channels, processes
+from processes.vitals import Count
 from robo import log
-from robo.cache import Cache, Lost
+from robo.cache import Cache, Lost, ProcessHealth
 from robo.config import Config
 from robo.errors import UserError
 from robo.learning import report
 from robo.learning.checkpoints import Checkpoints
+from robo.log_files import SEVERITY, Merged, text
 from robo.runs import RunFolder
 
 LOOK_SECONDS = 0.25
+LOST_SECONDS = 0.5
 SUMMARY = "summary.json"
-LONGEST_SOCKET_PATH = 100
-"""The kernel's limit for a socket's path is 107 bytes."""
+TOLD = (
+    Count.CONNECTIONS,
+    Count.MESSAGES,
+    Count.FRAMES,
+    Count.ROWS,
+    Count.CACHE,
+    Count.ROLLBACKS,
+    Count.WRITES,
+)
+"""What the progress line tells of all that is counted; ``make status`` tells all."""
 
 
 def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
@@ -41,14 +53,16 @@ def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
     if not restart and config.driver != "policy":  # which leaves nothing to go on from
         folder.check(config)
     config = preflight.check(config)
-    with _socket_path(folder.path) as socket:
-        url, managed = preflight.redis_url(config, own=f"unix://{socket}")
-        console = Console()
-        try:
-            _open(folder, config, console, restart=restart)
+    url, managed = preflight.redis_url(config, own=f"unix://{folder.redis_socket}")
+    console = Console()
+    try:
+        _open(folder, config, console, restart=restart)
+        if absent := preflight.unanswered(config):
+            console.say(absent)
+        with _place_for_redis(folder):
             outcome, figures, interrupted = _supervise(config, folder, url, console, managed_redis=managed)
-        finally:
-            console.close()
+    finally:
+        console.close()
     _write_summary(folder.path, config, figures, outcome)
     _write_curves(folder.path, draw=not interrupted)
     if outcome.exit_code:
@@ -63,8 +77,9 @@ def _open(folder: RunFolder, config: Config, console: Console, *, restart: bool)
             console.say(f"the earlier run is now in {_short(moved)}")
     folder.lock()
     known = folder.exists
+    _clear_leftovers(folder)
     folder.write_config(config)
-    log.configure("supervisor", (folder.path / "logs" / "supervisor.log").open("a", buffering=1))
+    log.to_file("supervisor", folder.path / "logs" / "supervisor.log", descriptors=False)
     if known:
         console.say(f"resuming {_short(folder.path)}{_where(folder.path)}")
     else:
@@ -82,11 +97,14 @@ def _supervise(
     supervisor = Supervisor(run_, table, channels(config), lambda _: cache.answers(), console.say)
     scored = {car.name for car in fleet if car.role == "evaluator"} or {car.name for car in fleet}
     follower = Follower(cache, scored, config.limits, psutil.Process().create_time())
-    look = _Look(supervisor, follower, cache, console)
+    look = _Look(supervisor, follower, cache, console, Merged(folder.path / "logs", only_new=True))
     if not managed_redis:
         with contextlib.suppress(Lost):
             cache.clear()
     outcome = supervisor.run(look)
+    if not managed_redis:
+        with contextlib.suppress(Lost):
+            cache.put_processes(supervisor.health())
     console.close()
     console.say((look.ended_by or outcome.cause or "stopped") + _where(folder.path))
     return outcome, follower.figures, not (look.ended_by or outcome.cause)
@@ -95,29 +113,40 @@ def _supervise(
 class _Look:
     """Called on every tick: reads the cache now and then, shows the run, and says whether it goes on."""
 
-    def __init__(self, supervisor: Supervisor, follower: Follower, cache: Cache, console: Console) -> None:
+    def __init__(
+        self, supervisor: Supervisor, follower: Follower, cache: Cache, console: Console, logs: Merged
+    ) -> None:
         self._supervisor = supervisor
         self._follower = follower
         self._cache = cache
         self._console = console
+        self._logs = logs
         self._next = 0.0
         self.ended_by = ""
+
+    def _tell(self) -> None:
+        """Show what processes warn of; the supervisor says by itself what it does."""
+        for entry in self._logs.new():
+            if entry.process != "supervisor" and entry.severity >= SEVERITY["warning"]:
+                self._console.say(text(entry))
 
     def __call__(self) -> bool:
         now = time.monotonic()
         if now < self._next:
             return True
         self._next = now + LOOK_SECONDS
+        self._tell()
         figures = self._follower.figures
         health = self._supervisor.health()
         figures.waiting_for = _waiting_for({name: process.state for name, process in health.items()})
-        figures.troubles = _troubles(self._supervisor, health)
+        figures.troubles = _troubles(health)
         try:
             laps = self._follower.read(time.time())
             self._cache.put_processes(health)
         except Lost:
             laps = []
-            figures.troubles.append("no Redis")
+            figures.troubles.insert(0, "no Redis")
+            self._next = time.monotonic() + LOST_SECONDS  # each look waits for it, and there is more to do
         for lap in laps:
             if lap.clean:
                 row = f", {lap.clean_in_a_row} in a row" if lap.clean_in_a_row > 1 else ""
@@ -133,10 +162,13 @@ def _waiting_for(states: dict[str, str]) -> str:
     return f"starting: {', '.join(missing)}" if missing else ""
 
 
-def _troubles(supervisor: Supervisor, health: dict[str, Any]) -> list[str]:
-    restarts = sum(process.restarts for process in health.values())
-    lost = supervisor.lost_pictures()
-    return [f"{count} {what}" for count, what in ((restarts, "restarts"), (lost, "frames lost")) if count]
+def _troubles(health: Mapping[str, ProcessHealth]) -> list[str]:
+    """What processes complain of, and what they had to make up for."""
+    complaints = [f"{name}: {process.complaint}" for name, process in health.items() if process.complaint]
+    counts = Counter(restarts=sum(process.restarts for process in health.values()))
+    for process in health.values():
+        counts.update({what.value: process.counts.get(what.value, 0) for what in TOLD})
+    return complaints + [f"{number} {what}" for what, number in counts.items() if number]
 
 
 def _where(folder: Path) -> str:
@@ -178,15 +210,26 @@ def _write_curves(folder: Path, *, draw: bool) -> None:
         report.write(folder, picture=draw)
 
 
+def _clear_leftovers(folder: RunFolder) -> None:
+    """Remove what a session that was killed has left: all else of it went with its processes."""
+    Checkpoints(folder.path / "checkpoints", keep=1).clear_leftovers()
+    folder.redis_socket.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
-def _socket_path(folder: Path) -> Iterator[Path]:
-    """Where a Redis of the run's own listens: in the run folder, or, if that is too long, a temporary one."""
-    socket = folder / "redis.sock"
-    if len(bytes(socket)) <= LONGEST_SOCKET_PATH:
-        yield socket
+def _place_for_redis(folder: RunFolder) -> Iterator[None]:
+    """Have a private folder for the socket of the run's own Redis, where the run's has too long a name."""
+    place = folder.redis_socket.parent
+    if place == folder.path.absolute():
+        yield
         return
-    with tempfile.TemporaryDirectory(prefix="robo-") as temporary:
-        yield Path(temporary) / "redis.sock"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.is_symlink() or place.stat().st_uid != os.getuid():
+        raise UserError(f"{place}: not ours; remove it, or choose a shorter --runs folder")
+    try:
+        yield
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _short(path: Path) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from processes.channels import Latest
 from processes.connect import Backoff, connect
 from processes.launch import BEAT_SECONDS, Context
+from processes.publisher import Publisher
 from processes.table import Car
+from processes.vitals import Count
 from robo import log
-from robo.cache import Cache, Lost
 from robo.driving.state import CarState, pack
 from robo.driving.stream import StreamState
 from robo.protocol.lines import LineDecoder
@@ -45,13 +46,13 @@ class Boards:
 
 
 class Show:
-    """Writes the newest states to the cache, now and then."""
+    """Has the newest states written to the cache, now and then."""
 
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
         self._changed: set[str] = set()
+        self._shown: set[str] = set()
         self._next = 0.0
-        self._lost = 0
 
     def due_in(self, now: float) -> float:
         """Seconds until something has to be written."""
@@ -63,20 +64,17 @@ class Show:
         if not self._changed or now < self._next:
             return
         self._next = now + CACHE_SECONDS
-        try:
-            self._cache.put_cars({name: states[name] for name in self._changed if name in states})
-        except Lost as error:
-            self._lost += 1
-            if self._lost & (self._lost - 1) == 0:  # the 1st, 2nd, 4th, ...: an outage must not fill the disk
-                log.get().warning("car states not cached", error=str(error), so_far=self._lost)
-            return  # they stay noted, so that the next write has all of them
+        self._publisher.put_cars({name: states[name] for name in self._changed if name in states})
+        self._publisher.remove_cars(self._shown - states.keys())
+        self._shown = set(states)
         self._changed.clear()
 
 
 def main(context: Context) -> None:
     """Connect, read until the stream ends, connect again; for ever."""
     settings = context.config.simulator
-    show = Show(Cache(context.run.redis_url, context.run.name))
+    publisher = Publisher(context)
+    show = Show(publisher)
     boards = {
         name.removeprefix("states:"): channel
         for name, channel in context.channels.items()
@@ -89,37 +87,49 @@ def main(context: Context) -> None:
         try:
             stream = connect(settings.connect_host, settings.spectator_port)
         except OSError as error:
-            wait = backoff.failed()
-            log.get().warning("no spectator stream", error=str(error), retry_in_s=wait)
-            context.wait(timeout=wait)
-            continue
-        backoff.succeeded()
-        log.get().info("spectator stream open")
-        with stream:
-            _follow(context, stream, drivers, show)
+            why = error.strerror or str(error)
+        else:
+            log.get().info("spectator stream open")
+            with stream:
+                why = _follow(context, stream, drivers, show, backoff)
+            context.count(Count.CONNECTIONS, 1 if why else 0)
+        if why:
+            context.complain("spectator stream", f"no spectator stream: {why}")
+            context.wait(timeout=backoff.failed())
+    publisher.close()
 
 
-def _follow(context: Context, stream: socket.socket, drivers: Boards, show: Show) -> None:
-    """Hand on what the stream tells until it ends or the process is to stop."""
+def _follow(context: Context, stream: socket.socket, drivers: Boards, show: Show, backoff: Backoff) -> str:
+    """Hand on what the stream tells until it ends, which is told in words, or the process is to stop."""
+    limit = context.config.simulator.silence_limit_s
     lines = LineDecoder()
-    state = StreamState(session=time.time_ns())
-    malformed = 0
+    state = StreamState(session=time.time_ns(), own=[car.name for car in context.run.cars])
+    heard_at = time.monotonic()
+    overlong = 0
     while not context.stopping:
         if context.wait(stream, timeout=show.due_in(time.monotonic())):
+            heard_at = time.monotonic()
             try:
                 data = stream.recv(RECEIVE_BYTES)
-            except OSError:
-                data = b""
+            except OSError as error:
+                return error.strerror or str(error)
             if not data:
-                log.get().warning("spectator stream ended", malformed=malformed, ignored=state.ignored)
-                return
+                return "closed by the simulator"
+            backoff.succeeded()
+            context.complain("spectator stream", "")
+            ignored = state.ignored
             for line in lines.feed(data):
                 message = decode(line)
                 if message is None:
-                    malformed += 1
-                    log.get().warning("malformed spectator line dropped", so_far=malformed, line=line[:80])
+                    context.count(Count.MESSAGES, event="spectator line dropped", line=repr(line[:80]))
                 else:
                     state.apply(message)
+            if dropped := state.ignored - ignored + lines.dropped - overlong:
+                context.count(Count.MESSAGES, dropped, event="spectator messages dropped")
+                overlong = lines.dropped
             drivers.put(state.cars, state.changed)
+        elif limit and time.monotonic() - heard_at > limit:
+            return f"silent for {limit:g} s"
         show.put(state.cars, state.changed, time.monotonic())
         state.changed.clear()
+    return ""

@@ -9,17 +9,21 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from processes import launch
-from processes.channels import Latest, Ring, Vitals
+from processes.channels import Latest, Queue, Ring
 from processes.restarts import RestartPolicy
 from processes.table import Channel, Process, endpoints
+from processes.vitals import Vitals
 from robo import log
 from robo.cache import ProcessHealth
+from robo.log_files import last_words
 
 TICK_SECONDS = 0.1
+PROBE_SECONDS = 1.0
 STAGE_SECONDS = 1.0
 """How long a stage of the stop may take; the learner, who saves, may take all that is left."""
 RESERVE_SECONDS = 0.25
@@ -54,9 +58,11 @@ class Child:
         self.index = index
         self.policy = policy
         self.state = State.WAITING
-        self.process: SpawnProcess | None = None
+        self.process: ForkServerProcess | None = None
         self.not_before = 0.0
         self.started_at = 0.0
+        self.probe_at = 0.0
+        """When next to ask one that does not beat whether it answers."""
 
     @property
     def alive(self) -> bool:
@@ -67,7 +73,7 @@ class Child:
 class Supervisor:
     """The processes of one run. ``run`` returns when they are all gone, whatever happens.
 
-    ``probe(name)`` says whether a process that has no heartbeat is ready. ``say(text)`` tells the user.
+    ``probe(name)`` says whether a process that has no heartbeat answers. ``say(text)`` tells the user.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Supervisor:
         self._children = {
             row.name: Child(row, index, RestartPolicy(self._settings)) for index, row in enumerate(table)
         }
+        launch.load(row.module for row in table)
         self._outcome: Outcome | None = None
         self._stop_by: float | None = None
 
@@ -107,20 +114,19 @@ class Supervisor:
 
     def health(self) -> dict[str, ProcessHealth]:
         """How every process is."""
-        now = time.monotonic()
+        now, at = time.monotonic(), time.time()
         return {
             name: ProcessHealth(
+                at=at,
                 state=child.state.value,
                 pid=child.process.pid if child.alive else None,
                 restarts=child.policy.count,
-                beat_age_s=now - self._vitals.last_beat(child.index) if child.row.beats else None,
+                beat_age_s=now - self._vitals.last_beat(child.index) if child.alive else None,
+                complaint=self._vitals.complaint(child.index),
+                counts={what.value: number for what, number in self._vitals.counts(child.index).items()},
             )
             for name, child in self._children.items()
         }
-
-    def lost_pictures(self) -> int:
-        """Frames and observations that were overwritten before their reader came."""
-        return sum(ring.lost for ring in self._channels.values() if isinstance(ring, Ring))
 
     def _advance(self, child: Child) -> None:
         """Do for one process what its state and the time ask for."""
@@ -137,10 +143,18 @@ class Supervisor:
                 log.get().info("ready", child=child.row.name, after_s=seconds)
             elif now - child.started_at > self._settings.ready_seconds:
                 self._end(child, f"was not ready after {self._settings.ready_seconds:g} s")
-        elif child.row.beats:
-            age = now - self._vitals.last_beat(child.index)
-            if age > self._settings.heartbeat_seconds:
-                self._end(child, f"gave no sign of life for {age:.1f} s")
+        else:
+            self._watch(child, now)
+
+    def _watch(self, child: Child, now: float) -> None:
+        """End a process that gives no sign of life any more."""
+        if not child.row.beats and now >= child.probe_at:
+            child.probe_at = now + PROBE_SECONDS
+            if self._probe(child.row.name):
+                self._vitals.beat(child.index, time.monotonic())
+        age = time.monotonic() - self._vitals.last_beat(child.index)
+        if age > child.row.heartbeat_seconds:
+            self._end(child, f"gave no sign of life for {age:.1f} s")
 
     def _is_ready(self, name: str) -> bool:
         return self._children[name].state is State.RUNNING
@@ -165,48 +179,28 @@ class Supervisor:
 
     def _ended(self, child: Child, now: float) -> None:
         """A process ended that nobody asked to: start it again, or give up."""
-        code, cause = child.process.exitcode, self._last_words(child)
-        log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
+        code, cause = child.process.exitcode, last_words(self._log(child))
         if code in (launch.BAD_INPUT, launch.FATAL):
             exit_code = code if code == launch.BAD_INPUT else 1
-            self._give_up(child, Outcome(exit_code, cause.removeprefix("error: ")))
+            log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
+            self._give_up(child, Outcome(exit_code, cause))
             return
         wait = child.policy.failed(now)
+        log.get().error("ended", child=child.row.name, exit_code=code, cause=cause, again_in_s=wait)
         if wait is None:
             times = self._settings.max_restarts
             why = f"{child.row.name} ended {times} times in {self._settings.max_restarts_seconds:g} s"
-            where = self._run.folder / "logs" / f"{child.row.name}.log"
-            self._give_up(child, Outcome(1, f"{why}; the last time: {cause} (see {where})"))
+            self._give_up(child, Outcome(1, f"{why}; the last time: {cause} (see {self._log(child)})"))
             return
         self._say(f"{child.row.name} ended ({_exit(code)}: {cause}); again in {wait:.1f} s")
         child.state, child.not_before = State.BACKING_OFF, now + wait
-        self._restart_together(child, now + wait)
-
-    def _restart_together(self, child: Child, at: float) -> None:
-        """Restart those that share a queue with a dead process, and give all of them new queues."""
-        if not child.row.together:
-            return
-        for name in child.row.together:
-            other = self._children[name]
-            if other.alive:
-                other.process.kill()
-                other.process.join()
-            other.state, other.not_before = State.BACKING_OFF, at
-        for row in self._rows:
-            if row.kind == "queue" and child.row.name in (*row.writers, *row.readers):
-                self._channels[row.name] = _build(row)
 
     def _give_up(self, child: Child, outcome: Outcome) -> None:
         child.state = State.FATAL
         self._outcome = self._outcome or outcome
 
-    def _last_words(self, child: Child) -> str:
-        """The last line of the process's log: what ended it, most likely."""
-        try:
-            lines = (self._run.folder / "logs" / f"{child.row.name}.log").read_bytes()[-4096:].splitlines()
-        except OSError:
-            return "no log"
-        return next((line.decode(errors="replace") for line in reversed(lines) if line.strip()), "no word")
+    def _log(self, child: Child) -> Path:
+        return self._run.folder / "logs" / f"{child.row.name}.log"
 
     def _wait(self, timeout: float) -> None:
         """Wait until a process ends, or the time is up."""
@@ -267,7 +261,7 @@ def _build(row: Channel) -> Any:
         return Ring(row.slots, row.payload_bytes)
     if row.kind == "latest":
         return Latest(row.slots, row.payload_bytes)
-    return launch.SPAWN.Queue(row.slots)
+    return Queue(row.payload_bytes)
 
 
 def _exit(code: int | None) -> str:

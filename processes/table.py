@@ -5,10 +5,13 @@ The supervisor, the processes and the documentation all read these; adding a pro
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from robo.config import Config
 from robo.driving import actor
+from robo.driving.experience import layout
 from robo.driving.starts import START_BYTES
 from robo.driving.state import STATE_BYTES
 from robo.driving.transitions import observation_size
@@ -19,6 +22,8 @@ FRAME_BYTES = 65535
 """The largest picture that the wire's two length bytes can announce."""
 RING_SLOTS = 64
 COMMAND_BYTES = 12 + START_BYTES
+PACKING_BYTES = 4096
+"""More than a message's size beyond that of its arrays."""
 
 LEARNING, AVERAGED = 0, 1
 """Slots of the channel of weights: the actor as it learns, which explores; its average, which is scored."""
@@ -44,12 +49,12 @@ class Process(NamedTuple):
     name: str
     module: str
     """Its ``main(context)`` is the process."""
+    heartbeat_seconds: float
+    """It is ended, and started again, when it gives no sign of life for so long."""
     after: tuple[str, ...] = ()
     """Started when these are ready."""
-    together: tuple[str, ...] = ()
-    """Restarted when this one dies, because they share a queue, which a death in mid-read leaves locked."""
     beats: bool = True
-    """Whether it reports heartbeats; a program that is not ours can't."""
+    """Whether it reports heartbeats; a program that is not ours can't, and is asked whether it answers."""
     hurries: bool = False
     """Whether a frame waits for it."""
 
@@ -62,8 +67,9 @@ class Channel(NamedTuple):
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     slots: int
+    """0 for a queue."""
     payload_bytes: int
-    """The largest message; 0 for a queue."""
+    """The largest message; of a queue, all that may be under way."""
     carries: str
     hertz: float
     """Messages per second of simulation time."""
@@ -96,25 +102,26 @@ def processes(config: Config, *, managed_redis: bool) -> list[Process]:
     fleet = cars(config)
     drivers = _drivers(fleet)
     groups = sorted({car.group for car in fleet})
+    limits = config.supervision
+    row = partial(Process, heartbeat_seconds=limits.heartbeat_seconds)
     rows = []
     if managed_redis:
-        rows.append(Process("redis", "processes.redis_server", beats=False))
+        rows.append(row("redis", "processes.redis_server", beats=False))
     redis = ("redis",) if managed_redis else ()
     if config.simulator.embedded:
-        rows.append(Process("simulator", "processes.simulator", hurries=True))
+        rows.append(row("simulator", "processes.simulator", hurries=True))
     simulator = ("simulator",) if config.simulator.embedded else ()
     if config.driver == "agent":
-        rows.append(Process("learner", "processes.learner", after=redis, together=drivers))
-    sources = redis + simulator
-    rows.append(Process("spectator_reader", "processes.spectator_reader", after=sources, hurries=True))
+        rows.append(Process("learner", "processes.learner", limits.learner_heartbeat_seconds, after=redis))
+    rows.append(row("spectator_reader", "processes.spectator_reader", after=redis + simulator, hurries=True))
     processors = tuple(f"frame_processor{group}" for group in groups)
-    rows += [Process(name, "processes.frame_processor", after=redis, hurries=True) for name in processors]
-    rows += [Process(name, "processes.explorer", after=redis, hurries=True) for name in drivers]
+    rows += [row(name, "processes.frame_processor", after=redis, hurries=True) for name in processors]
+    rows += [row(name, "processes.explorer", after=redis, hurries=True) for name in drivers]
     recorder = ("recorder",) if filmed(config) else ()
-    rows += [Process(name, "processes.recorder") for name in recorder]
+    rows += [row(name, "processes.recorder") for name in recorder]
     ready = (*simulator, "spectator_reader", *processors, *drivers, *recorder)
     readers = [f"car_reader{group}" for group in groups]
-    rows += [Process(name, "processes.car_reader", after=ready, hurries=True) for name in readers]
+    rows += [row(name, "processes.car_reader", after=ready, hurries=True) for name in readers]
     return rows
 
 
@@ -150,6 +157,7 @@ def channels(config: Config) -> list[Channel]:
         )
         rows += [frames, commands]
     payload = 4 * kinds.size(config.observation.kind)
+    weights = 4 * actor.build(config.agent, observation_size(config.observation)).size
     for driver in drivers:
         mine = [car for car in fleet if car.driver == driver]
         processor = f"frame_processor{mine[0].group}"
@@ -173,10 +181,10 @@ def channels(config: Config) -> list[Channel]:
             )
         )
         if config.driver == "agent":
-            chunks = config.replay.queue_chunks
-            carries = "Transitions, EpisodeResult"
+            size = _queue_bytes(config, weights)
+            carries = "Transitions or Sequences; Episode"
             rows.append(
-                Channel(f"experience:{driver}", "queue", (driver,), ("learner",), chunks, 0, carries, hertz)
+                Channel(f"experience:{driver}", "queue", (driver,), ("learner",), 0, size, carries, hertz)
             )
     if car := filmed(config):
         processor = f"frame_processor{car.group}"
@@ -189,7 +197,6 @@ def channels(config: Config) -> list[Channel]:
             for name, writer, size, carries in film
         ]
     if config.driver == "agent":
-        weights = 4 * actor.build(config.agent, observation_size(config.observation)).size
         hertz = 1.0 / config.learner.publish_seconds
         rows.append(
             Channel(
@@ -204,6 +211,16 @@ def channels(config: Config) -> list[Channel]:
             )
         )
     return rows
+
+
+def _queue_bytes(config: Config, weights: int) -> int:
+    """Room for ``replay.queue_chunks`` chunks on their way to the learner, and for the largest message."""
+    replay = config.replay
+    row = 4 * sum(math.prod(shape) for shape in layout(config).shapes)
+    chunk = row * math.ceil(replay.chunk / config.agent.steps_a_row) + PACKING_BYTES
+    # Where episodes are short, a chunk has a row a step; an evaluation's result comes with its weights.
+    largest = row * (2 * replay.chunk + replay.n_step) + weights + PACKING_BYTES
+    return replay.queue_chunks * chunk + largest
 
 
 def _drivers(fleet: list[Car]) -> tuple[str, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import os
 import re
+import tempfile
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +17,9 @@ from robo.errors import UserError
 RUNS = config.ROOT / "runs"
 CONFIG = "config.yml"
 FILM = "film.mp4"
+LOCK = "lock"
+LONGEST_SOCKET_PATH = 100
+"""The kernel's limit for a socket's path is 107 bytes."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -45,6 +51,27 @@ class RunFolder:
         self.name = name
         self.path = runs / name
         self._lock: TextIO | None = None
+
+    @property
+    def redis_socket(self) -> Path:
+        """Where a Redis of the run's own listens: in the folder, or, if that is too long, a temporary one."""
+        socket = self.path.absolute() / "redis.sock"
+        if len(bytes(socket)) <= LONGEST_SOCKET_PATH:
+            return socket
+        mark = hashlib.sha256(bytes(self.path.absolute())).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"robo-{os.getuid()}-{mark}" / "redis.sock"
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is going on there."""
+        try:
+            with (self.path / LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     @property
     def exists(self) -> bool:
@@ -81,7 +108,7 @@ class RunFolder:
         """Create the folder and take it. Raises UserError when another run has it, or it can't be written."""
         try:
             (self.path / "logs").mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("w")
+            self._lock = (self.path / LOCK).open("w")
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; choose another RUN=name") from None
         try:

@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-from processes.channels import Doorbell, Latest, Ring, Vitals
+from processes.channels import Latest, Queue, Ring
+from processes.shared import Doorbell
 
 SPAWN = multiprocessing.get_context("spawn")
+KILLS = 5
 
 
 def test_ring_gives_pictures_in_order_and_once() -> None:
@@ -64,15 +66,6 @@ def test_doorbell_wakes_once_for_many_rings() -> None:
     assert not bell.wait(0.0)
 
 
-def test_vitals() -> None:
-    vitals = Vitals(2)
-    vitals.reset(1, 5.0)
-    assert not vitals.ready(1)
-    vitals.beat(1, 6.5)
-    vitals.set_ready(1)
-    assert (vitals.ready(1), vitals.last_beat(1), vitals.ready(0)) == (True, 6.5, False)
-
-
 def _write(ring: Ring, latest: Latest, count: int) -> None:
     for number in range(count):
         ring.put(number % 7, number, float(number), number.to_bytes(4, "little") * 64)
@@ -123,3 +116,104 @@ def test_killed_writer_leaves_nothing_held() -> None:
     assert ring.drain() == [(1, 2, 3.0, b"after")]
     latest.put(0, 5, b"\1" * 256)
     assert latest.get(0) == (5, b"\1" * 256)
+
+
+def test_queue_gives_every_message_once_and_in_order() -> None:
+    queue = Queue(capacity=1000)
+    messages = [{"number": number, "data": b"x" * (number % 90)} for number in range(500)]
+    got = []
+    for message in messages:
+        while not queue.put(Queue.pack(message)):
+            got += queue.take()
+    got += queue.take()
+    assert got == messages
+    assert (queue.under_way, list(queue.take())) == (0, [])
+
+
+def test_full_queue_refuses_and_says_when_there_is_room() -> None:
+    queue = Queue(capacity=100)
+    packed = Queue.pack(b"x" * 40)
+    while queue.put(packed):
+        pass
+    assert not queue.room.wait(0.0)
+    assert len(list(queue.take())) == 1
+    assert queue.room.wait(1.0)
+    assert queue.put(packed)
+    with pytest.raises(ValueError, match="in a queue for 100"):
+        queue.put(bytes(101))
+
+
+def test_the_largest_message_fits_into_an_empty_queue() -> None:
+    queue = Queue(capacity=1000)
+    for size in (1, 500, 999, 1000, 1000):
+        packed = Queue.pack(b"")[:-1] + bytes(size)  # whatever follows a pickle's end is passed over
+        assert queue.put(packed[:size] if len(packed) > size else packed)
+        queue._control[1] = queue._control[0]
+
+
+def _number(queue: Queue, size: int) -> None:
+    """Put numbers from what is there on, each in a message that is as long as it is telling."""
+    number = 0
+    while True:
+        if queue.put(Queue.pack((number, bytes([number % 256]) * size))):
+            number += 1
+        else:
+            queue.room.wait(0.2)
+
+
+def _follow(queue: Queue, seen: Latest) -> None:
+    """Read for ever; ``seen`` has the last number read and whether all came whole, one after another."""
+    last = None
+    while True:
+        queue.bell.wait(0.2)
+        for number, data in queue.take():
+            whole = data == bytes([number % 256]) * len(data) and last in (None, number - 1)
+            seen.put(0, number, bytes([whole]) * 8)
+            last = number
+
+
+@pytest.mark.parametrize("size", [100, 400_000])
+def test_a_killed_writer_is_replaced_and_the_reader_goes_on(size: int) -> None:
+    """Where a ``multiprocessing.Queue`` leaves its reader waiting for the rest of the message, for ever."""
+    queue = Queue(capacity=1_000_000)
+    for _ in range(KILLS):
+        writer = SPAWN.Process(target=_number, args=(queue, size))
+        writer.start()
+        expected, deadline = None, time.monotonic() + 30
+        while (expected or 0) < 50:
+            assert time.monotonic() < deadline
+            queue.bell.wait(0.2)
+            for number, data in queue.take():
+                assert data == bytes([number % 256]) * size
+                assert expected is None or number in (expected, 0)
+                expected = number + 1
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join(10)
+    assert all(len(data) == size for _, data in queue.take())
+    assert queue.put(Queue.pack("after"))
+    assert list(queue.take()) == ["after"]
+
+
+def test_a_killed_reader_is_replaced_and_the_writer_goes_on() -> None:
+    """Where a ``multiprocessing.Queue`` leaves its lock held, for ever."""
+    queue, seen = Queue(capacity=1_000_000), Latest(slots=1, payload_bytes=8)
+    writer = SPAWN.Process(target=_number, args=(queue, 100_000), daemon=True)
+    writer.start()
+    last = 0
+    for _ in range(KILLS):
+        reader = SPAWN.Process(target=_follow, args=(queue, seen))
+        reader.start()
+        deadline = time.monotonic() + 30
+        while (value := seen.get(0)) is None or value[0] < last + 50:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        os.kill(reader.pid, signal.SIGKILL)
+        reader.join(10)
+        number, whole = seen.get(0) or (last, b"\1")
+        assert whole[0]
+        # No more is lost than the one message that it had in its hands, which it may not have told of.
+        upcoming = next(queue.take())[0]
+        assert upcoming in (number, number + 1, number + 2)
+        last = upcoming
+    writer.kill()
+    writer.join()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from processes.channels import Latest
+from processes.channels import Latest, Queue
+from processes.launch import Context, Run
 from processes.learner import FAILURES, MOST_ROLLBACKS, Learner, Pace
-from processes.table import AVERAGED, LEARNING
+from processes.table import AVERAGED, LEARNING, Process
+from processes.vitals import Count, Vitals
 from robo import config
 from robo.driving.transitions import Transitions
 from robo.errors import FatalError
@@ -44,24 +44,21 @@ def transitions(count: int, reward: float = 0.1) -> Transitions:
 
 
 class Lone:
-    """A learner without the other processes; its queue is an ordinary one."""
+    """A learner without the other processes."""
 
     def __init__(self, folder: Path, *sets: str) -> None:
         settings = config.load(sets=[*SETS, *sets])
         self.agent = agents.build(settings, SIZE)
-        self.queue: queue.Queue = queue.Queue()
+        self.queue = Queue(10_000_000)
         self.weights = Latest(2, 4 * self.agent.actor_weights().size)
-        context = SimpleNamespace(
-            config=settings,
-            run=SimpleNamespace(folder=folder, redis_url="unix:///nowhere", name="test"),
-            channels={"weights": self.weights, "experience:explorer0": self.queue},
-            beat=lambda: None,
-            stopping=True,
-        )
-        self.learner = Learner(context, self.agent)
+        self.vitals = Vitals(1)
+        run = Run("test", folder, settings, "unix:///nowhere", [])
+        channels = {"weights": self.weights, "experience:explorer0": self.queue}
+        row = Process("learner", "processes.learner", heartbeat_seconds=60.0)
+        self.learner = Learner(Context(run, row, 0, self.vitals, channels), self.agent)
 
     def feed(self, rows: Transitions) -> None:
-        self.queue.put(rows)
+        assert self.queue.put(Queue.pack(rows))
         self.learner._receive()
 
 
@@ -78,6 +75,7 @@ def test_a_loss_that_is_not_finite_puts_the_last_good_weights_back(tmp_path: Pat
         assert lone.agent.step == step
         files = list((tmp_path / FAILURES).iterdir())
         assert len(files) == time
+        assert lone.vitals.counts(0)[Count.ROLLBACKS] == time
     with np.load(files[0], allow_pickle=False) as batch:
         assert batch["reward"].shape == (4, 16)
         assert batch["reward"].max() > 1e29
@@ -85,6 +83,29 @@ def test_a_loss_that_is_not_finite_puts_the_last_good_weights_back(tmp_path: Pat
         FatalError, match=r"a loss was not finite.*batch-.*\.npz; the weights were put back 3"
     ):
         lone.learner._train()
+
+
+def test_rows_that_are_not_finite_are_counted_and_left_out(tmp_path: Path) -> None:
+    lone = Lone(tmp_path)
+    rows = transitions(64)
+    rows.reward[:3] = np.nan
+    lone.feed(rows)
+    assert len(lone.learner._replay) == 61
+    assert lone.vitals.counts(0) == {Count.ROWS: 3}
+
+
+def test_what_can_not_be_written_is_said_and_training_goes_on(tmp_path: Path) -> None:
+    lone = Lone(tmp_path)
+    lone.feed(transitions(64))
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    lone.learner._save()
+    assert lone.vitals.complaint(0).startswith("checkpoint not written: ")
+    assert lone.vitals.counts(0) == {Count.WRITES: 1}
+    assert lone.learner._train()
+    (tmp_path / "checkpoints").unlink()
+    lone.learner._save()
+    assert lone.vitals.complaint(0) == ""
+    assert list((tmp_path / "checkpoints").iterdir())
 
 
 def test_weights_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from processes import scheduling
 from processes.table import Process, processes
 from robo import config
 
-LEARNER = Process("learner", "processes.learner")
-READER = Process("car_reader0", "processes.car_reader", hurries=True)
+LEARNER = Process("learner", "processes.learner", 60.0)
+READER = Process("car_reader0", "processes.car_reader", 10.0, hurries=True)
 
 
 def shares(cores: int, *sets: str) -> tuple[list[int], list[int]]:
@@ -64,7 +64,7 @@ import os
 from processes import scheduling
 from processes.table import Process
 from robo import config
-scheduling.hurry(config.load(sets={sets!r}), Process("x", "x", hurries=True), [0, 1])
+scheduling.hurry(config.load(sets={sets!r}), Process("x", "x", 10.0, hurries=True), [0, 1])
 policy = os.sched_getscheduler(0)
 try:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

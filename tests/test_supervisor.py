@@ -21,15 +21,14 @@ from tests.children import notes
 LIMIT_SECONDS = 30.0
 QUICK = {
     "ready_seconds": 2.0,
-    "heartbeat_seconds": 1.0,
     "backoff_seconds": 0.02,
     "backoff_max_seconds": 0.1,
     "stop_seconds": 3.0,
 }
 
 
-def child(name: str, *after: str, together: tuple[str, ...] = ()) -> Process:
-    return Process(name, "tests.children", after=after, together=together)
+def child(name: str, *after: str) -> Process:
+    return Process(name, "tests.children", heartbeat_seconds=1.0, after=after)
 
 
 class Supervised:
@@ -81,7 +80,7 @@ class Supervised:
 
 def test_processes_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
     first = child("obedient1")
-    other = Process("obedient2", "tests.children.__init__", after=("obedient1",))
+    other = Process("obedient2", "tests.children.__init__", 1.0, after=("obedient1",))
     last = child("obedient3", "obedient2")
     supervised = Supervised(tmp_path, first, other, last)
     assert supervised.run(supervised.all_running) == Outcome(0, "")
@@ -142,15 +141,14 @@ def test_process_that_ignores_the_stop_is_killed(tmp_path: Path) -> None:
     assert supervised.pid("stubborn1") is None
 
 
-def test_sharers_of_a_queue_are_restarted_together_with_a_new_one(tmp_path: Path) -> None:
-    queue = Channel("experience", "queue", ("obedient2",), ("obedient1",), 4, 0, "", 1.0)
-    rows = (child("obedient1", together=("obedient2",)), child("obedient2"), child("obedient3"))
+def test_channels_outlive_the_processes_at_their_ends(tmp_path: Path) -> None:
+    queue = Channel("experience", "queue", ("obedient2",), ("obedient1",), 0, 1000, "", 1.0)
+    rows = (child("obedient1"), child("obedient2"))
     supervised = Supervised(tmp_path, *rows, channels=(queue,))
     before = supervised.supervisor._channels["experience"]
     pids, pids_after = supervised.kill_and_wait("obedient1", signal.SIGKILL)
-    assert pids_after["obedient2"] != pids["obedient2"]
-    assert pids_after["obedient3"] == pids["obedient3"]
-    assert supervised.supervisor._channels["experience"] is not before
+    assert pids_after["obedient2"] == pids["obedient2"]
+    assert supervised.supervisor._channels["experience"] is before
 
 
 def test_a_signal_stops_the_run_and_a_second_one_hurries_it(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from processes.table import Car, Channel, Process, cars, channels, endpoints, picture, processes
 from robo import config
 from robo.config import Config
+from robo.driving.experience import layout
 
 CONFIGS = {
     "default": [],
@@ -59,9 +61,36 @@ def test_a_process_comes_after_earlier_rows_only(rows: list[Process]) -> None:
         assert set(row.after) <= set(names(rows)[:place])
 
 
-def test_what_is_restarted_together_exists(rows: list[Process]) -> None:
+def test_every_process_has_a_limit_to_its_silence(settings: Config, rows: list[Process]) -> None:
+    limits = settings.supervision
     for row in rows:
-        assert set(row.together) <= set(names(rows)) - {row.name}
+        learns = row.name == "learner"
+        assert row.heartbeat_seconds == (
+            limits.learner_heartbeat_seconds if learns else limits.heartbeat_seconds
+        )
+
+
+def test_queues_have_room_for_the_chunks_that_are_asked_for_and_an_evaluation() -> None:
+    for kind in ("ddpg", "rdpg"):
+        few = config.load(sets=[f"agent.type={kind}", "replay.queue_chunks=1"])
+        many = config.load(sets=[f"agent.type={kind}", "replay.queue_chunks=101"])
+        (small, large), weights = (
+            (
+                next(join.payload_bytes for join in channels(each) if join.kind == "queue")
+                for each in (few, many)
+            ),
+            next(join.payload_bytes for join in channels(few) if join.name == "weights"),
+        )
+        chunk = (large - small) / 100
+        steps = sum(array.nbytes for array in _rows(few))
+        assert steps <= chunk < 2 * steps + 8192
+        assert small > weights + chunk
+
+
+def _rows(settings: Config) -> list[np.ndarray]:
+    """The arrays of a chunk."""
+    rows = -(-settings.replay.chunk // settings.agent.steps_a_row)
+    return [np.zeros((rows, *shape), np.float32) for shape in layout(settings).shapes]
 
 
 def test_every_end_of_a_channel_is_a_process(settings: Config, rows: list[Process]) -> None:
@@ -180,8 +209,6 @@ def test_the_learner_hears_from_every_driver_and_all_have_its_weights() -> None:
     assert {join.writers[0] for join in joins if "learner" in join.readers} == drivers
     assert set(readers(joins, "weights")) == drivers
     assert next(join.writers for join in joins if join.name == "weights") == ("learner",)
-    learner = next(row for row in processes(settings, managed_redis=False) if row.name == "learner")
-    assert set(learner.together) == drivers
 
 
 def test_the_picture_names_every_row(settings: Config, rows: list[Process]) -> None:
