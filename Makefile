@@ -16,7 +16,7 @@ export SIMULATOR_HOST REDIS_URL
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
 	train_tracks_full_speed report run_debug_policy run_trained_policy demo zoo start_simulator start_redis \
 	start_tensorboard status logs test test_faults lint audit format bench_time_to_lap bench_simulator bench_pipeline bench_report \
-	bench_learning bench_learning_report bench_survival bench_replay bench_replay_report replay_race track \
+	bench_learning bench_learning_report bench_survival soak bench_replay bench_replay_report replay_race track \
 	drive clean
 
 help: ## list the targets
@@ -128,6 +128,9 @@ bench_learning_report: setup ## docs/LEARNING.md and its curves from what make b
 
 bench_survival: setup ## kill and resume a run beside one left alone; a JSON line each (ARGS="--kills 1 --seed 3")
 	@$(PYTHON) -m bench.survival $(ARGS)
+
+soak: setup ## kill a random process of a run every 15 s for 20 min; one JSON line (ARGS="--minutes 5 --keep")
+	@$(PYTHON) -m bench.soak $(ARGS)
 
 bench_replay: setup $(REVERB)/.ready ## replay beside dm-reverb, fetched for this alone; a JSON line each (6 min)
 	@$(PYTHON) -m bench.replay $(ARGS)

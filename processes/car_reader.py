@@ -134,7 +134,7 @@ class CarConnection:
         self.answer_by = None
         self._retry_at = now + self._backoff.failed()
         if reason != self.trouble:  # an outage of hours is no reason to fill the disk
-            log.get().warning("car not connected", car=self.car.name, reason=reason)
+            log.get().info("car not connected", car=self.car.name, reason=reason)
         self.trouble = reason
 
     def _heard(self, now: float) -> None:

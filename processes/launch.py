@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,12 +115,13 @@ class Context:
 
     def complain(self, about: str, text: str) -> None:
         """Say what is not as it should be, for people to see; an empty text: ``about`` is in order again."""
-        if self._complaints.get(about, "") == text:
+        before = self._complaints.get(about, "")
+        if before == text:
             return
         self._complaints[about] = text
-        if text:
+        if not before:
             log.get().warning(text)
-        else:
+        elif not text:
             log.get().info(f"{about}: in order again")
         self._vitals.complain(self._index, "; ".join(filter(None, self._complaints.values())))
 
@@ -146,6 +147,7 @@ def start(context: Context) -> ForkServerProcess:
     # small matrices do. It reads this when it is loaded, so it must be there before the child is.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     child = FORKED.Process(target=_main, args=(context,), name=context.name)
+    resource_tracker.ensure_running()  # which unblocks signals, where it has to be started
     # Inherited by the process that ours are forked from: it is to outlive the signal that stops all of us.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:

@@ -60,10 +60,12 @@ def run(config: Config, folder: RunFolder, *, restart: bool) -> int:
         if absent := preflight.unanswered(config):
             console.say(absent)
         with _place_for_redis(folder):
-            outcome, figures, interrupted = _supervise(config, folder, url, console, managed_redis=managed)
+            outcome, figures, health, interrupted = _supervise(
+                config, folder, url, console, managed_redis=managed
+            )
     finally:
         console.close()
-    _write_summary(folder.path, config, figures, outcome)
+    _write_summary(folder.path, config, figures, health, outcome)
     _write_curves(folder.path, draw=not interrupted)
     if outcome.exit_code:
         print(f"error: {outcome.cause}", file=sys.stderr)  # noqa: T201 the last word
@@ -88,8 +90,8 @@ def _open(folder: RunFolder, config: Config, console: Console, *, restart: bool)
 
 def _supervise(
     config: Config, folder: RunFolder, url: str, console: Console, *, managed_redis: bool
-) -> tuple[Outcome, Figures, bool]:
-    """How the run ended, how it went, and whether it was told to stop."""
+) -> tuple[Outcome, Figures, Mapping[str, ProcessHealth], bool]:
+    """How the run ended, how it went, how its processes were, and whether it was told to stop."""
     fleet = cars(config)
     cache = Cache(url, folder.name)
     run_ = Run(folder.name, folder.path, config, url, fleet)
@@ -102,12 +104,13 @@ def _supervise(
         with contextlib.suppress(Lost):
             cache.clear()
     outcome = supervisor.run(look)
+    health = supervisor.health()
     if not managed_redis:
         with contextlib.suppress(Lost):
-            cache.put_processes(supervisor.health())
+            cache.put_processes(health)
     console.close()
     console.say((look.ended_by or outcome.cause or "stopped") + _where(folder.path))
-    return outcome, follower.figures, not (look.ended_by or outcome.cause)
+    return outcome, follower.figures, health, not (look.ended_by or outcome.cause)
 
 
 class _Look:
@@ -165,10 +168,17 @@ def _waiting_for(states: dict[str, str]) -> str:
 def _troubles(health: Mapping[str, ProcessHealth]) -> list[str]:
     """What processes complain of, and what they had to make up for."""
     complaints = [f"{name}: {process.complaint}" for name, process in health.items() if process.complaint]
-    counts = Counter(restarts=sum(process.restarts for process in health.values()))
+    restarts, counts = _totals(health)
+    told = {"restarts": restarts, **{what.value: counts[what.value] for what in TOLD}}
+    return complaints + [f"{number} {what}" for what, number in told.items() if number]
+
+
+def _totals(health: Mapping[str, ProcessHealth]) -> tuple[int, Counter[str]]:
+    """Restarts, and what was counted, of all processes together."""
+    counts: Counter[str] = Counter()
     for process in health.values():
-        counts.update({what.value: process.counts.get(what.value, 0) for what in TOLD})
-    return complaints + [f"{number} {what}" for what, number in counts.items() if number]
+        counts.update(process.counts)
+    return sum(process.restarts for process in health.values()), counts
 
 
 def _where(folder: Path) -> str:
@@ -182,9 +192,12 @@ def _checkpoint(folder: Path) -> dict[str, int]:
     return Checkpoints(folder / "checkpoints", keep=1).latest_counters() or {}
 
 
-def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outcome) -> None:
+def _write_summary(
+    folder: Path, config: Config, figures: Figures, health: Mapping[str, ProcessHealth], outcome: Outcome
+) -> None:
     """What this session came to, for programs. The steps are those that the next session goes on from."""
     counters = _checkpoint(folder)
+    restarts, counts = _totals(health)
     summary = {
         "exit_code": outcome.exit_code,
         "cause": outcome.cause,
@@ -199,8 +212,11 @@ def _write_summary(folder: Path, config: Config, figures: Figures, outcome: Outc
         **{name: counters.get(name, 0) for name in ("env_steps", "train_steps", "replay")},
         "clock": config.simulator.clock if config.simulator.embedded else "realtime",
         "cars": config.cars.explorers + config.cars.evaluators,
+        "restarts": restarts,
+        "counts": counts,
     }
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    with contextlib.suppress(OSError):  # the disk may be full
+        (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_curves(folder: Path, *, draw: bool) -> None:

@@ -61,6 +61,8 @@ class Child:
         self.process: ForkServerProcess | None = None
         self.not_before = 0.0
         self.started_at = 0.0
+        self.killed_for = ""
+        """Why we have killed the process; empty: we have not."""
         self.probe_at = 0.0
         """When next to ask one that does not beat whether it answers."""
 
@@ -167,19 +169,20 @@ class Supervisor:
         mine = endpoints(self._rows, child.row.name, self._channels)
         context = launch.Context(self._run, child.row, child.index, self._vitals, mine)
         child.process = launch.start(context)
-        child.state, child.started_at = State.STARTING, now
+        child.state, child.started_at, child.killed_for = State.STARTING, now, ""
         log.get().info("started", child=child.row.name, pid=child.process.pid)
 
     def _end(self, child: Child, why: str) -> None:
-        """Kill a process that no longer does its work; its end is then handled as any other."""
-        self._say(f"{child.row.name} {why}: killed")
-        log.get().warning("killed", child=child.row.name, why=why)
+        """Kill a process that no longer does its work; its end, once it comes, is handled as any other."""
+        if not child.killed_for:
+            self._say(f"{child.row.name} {why}: killed")
+            log.get().warning("killed", child=child.row.name, why=why)
+            child.killed_for = why
         child.process.kill()
-        child.process.join()
 
     def _ended(self, child: Child, now: float) -> None:
         """A process ended that nobody asked to: start it again, or give up."""
-        code, cause = child.process.exitcode, last_words(self._log(child))
+        code, cause = child.process.exitcode, self._cause(child)
         if code in (launch.BAD_INPUT, launch.FATAL):
             exit_code = code if code == launch.BAD_INPUT else 1
             log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
@@ -198,6 +201,12 @@ class Supervisor:
     def _give_up(self, child: Child, outcome: Outcome) -> None:
         child.state = State.FATAL
         self._outcome = self._outcome or outcome
+
+    def _cause(self, child: Child) -> str:
+        """What ended the process, most likely: whoever is killed outright has no last words."""
+        if child.process.exitcode == -signal.SIGKILL:
+            return child.killed_for or "killed from outside, by the system for lack of memory perhaps"
+        return last_words(self._log(child))
 
     def _log(self, child: Child) -> Path:
         return self._run.folder / "logs" / f"{child.row.name}.log"

@@ -119,5 +119,10 @@ class RunFolder:
             ) from None
 
     def write_config(self, now: Config) -> None:
-        """Save the resolved config."""
-        (self.path / CONFIG).write_text(config.dump(now), encoding="utf-8")
+        """Save the resolved config. Raises UserError when there is no room for it."""
+        try:
+            (self.path / CONFIG).write_text(config.dump(now), encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: {error.strerror}; make room there, or choose another RUN=name"
+            ) from None

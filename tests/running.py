@@ -85,7 +85,7 @@ class Command:
 
     def left_behind(self) -> list[psutil.Process]:
         """Processes that outlived the command by 2 s. One whose exit code nobody has read yet did not."""
-        return [process for process in psutil.wait_procs(self.seen, timeout=2)[1] if not _is_dead(process)]
+        return [process for process in psutil.wait_procs(self.seen, timeout=2)[1] if not is_dead(process)]
 
     def end(self) -> None:
         """Kill whatever is left of it."""
@@ -171,7 +171,8 @@ class Run(Command):
         return self.wait(driven, within, what="driving")
 
 
-def _is_dead(process: psutil.Process) -> bool:
+def is_dead(process: psutil.Process) -> bool:
+    """Whether it has ended, though nobody may have read its exit code yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

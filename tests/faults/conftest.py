@@ -14,6 +14,8 @@ from tests.running import Command, Run
 
 Start = Callable[..., Run]
 
+MEASURING = os.environ.get("FAULT_FIGURES", "")
+"""Where figures go; none are taken where it is empty."""
 LEARNING = ("scripts.train", "configs/ddpg.yml")
 DRIVING = ("scripts.debug_policy",)
 """The hand-written policy: there in two seconds, as there is no TensorFlow to load."""
@@ -22,6 +24,11 @@ DRIVING = ("scripts.debug_policy",)
 def sets(*items: str) -> tuple[str, ...]:
     """``--set`` options."""
     return tuple(word for item in items for word in ("--set", item))
+
+
+def allowed(seconds: float) -> float:
+    """How long something may take: so long where figures are taken, and several times that elsewhere."""
+    return seconds if MEASURING else 4.0 * seconds
 
 
 def free_ports() -> tuple[int, int]:
@@ -35,8 +42,8 @@ def measured(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Keep figures, as a JSON line in the file that FAULT_FIGURES names, for docs/FAULTS.md."""
 
     def note(**figures: object) -> None:
-        if path := os.environ.get("FAULT_FIGURES"):
-            with Path(path).open("a", encoding="utf-8") as file:
+        if MEASURING:
+            with Path(MEASURING).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"test": request.node.name, **figures}) + "\n")
 
     return note

@@ -15,7 +15,7 @@ import pytest
 from processes import trace
 from processes.trace import Stage
 from robo import log
-from tests.faults.conftest import DRIVING, LEARNING, Start, sets
+from tests.faults.conftest import DRIVING, LEARNING, Start, allowed, sets
 from tests.running import Run
 
 KILLS = 20
@@ -85,18 +85,25 @@ def test_a_killed_process_is_soon_back_and_other_cars_never_pause(
         run.wait_until_driving(5)
     run.wait_until_driving(100)
     assert run.health()["learner"].restarts == 0
-    assert run.interrupt() < 5.0
+    assert run.interrupt() < allowed(5.0)
     assert run.left_behind() == []
     back = seconds_back(run, name)
     pause = longest_pause(run, began, others)
     measured(kills=len(back), back_max_s=round(max(back), 3), pause_max_ms=round(1000 * pause, 1))
     assert len(back) == KILLS
-    assert max(back) < BACK_SECONDS
+    assert max(back) < allowed(BACK_SECONDS)
     assert pause < PAUSE_SECONDS
 
 
 @pytest.mark.parametrize(
-    "name", ["car_reader0", "frame_processor0", "spectator_reader", "explorer0", "evaluator", "simulator"]
+    "name",
+    [
+        "explorer0",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("car_reader0", "frame_processor0", "spectator_reader", "evaluator", "simulator")
+        ),
+    ],
 )
 def test_a_process_that_hangs_is_ended_and_comes_back(
     start: Start, measured: Callable[..., None], name: str
@@ -111,8 +118,8 @@ def test_a_process_that_hangs_is_ended_and_comes_back(
     after = log.unix_time(killed[0]) - stopped
     measured(limit_s=WATCHDOG_SECONDS, ended_after_s=round(after, 2))
     assert [entry["child"] for entry in killed] == [name]
-    assert after < WATCHDOG_SECONDS + NOTICED_SECONDS
-    assert run.interrupt() < 5.0
+    assert after < allowed(WATCHDOG_SECONDS + NOTICED_SECONDS)
+    assert run.interrupt() < allowed(5.0)
     assert run.left_behind() == []
 
 
@@ -147,10 +154,11 @@ def _words(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.slow
 def test_deaths_that_are_far_apart_are_no_crash_loop(start: Start) -> None:
     run = start(*DRIVING, *sets("supervision.max_restarts=3", "supervision.max_restarts_seconds=1.0"))
     for _ in range(5):
         run.wait_for_another("explorer0", run.kill("explorer0"))
         run.wait_until_driving(20)
     assert run.health()["explorer0"].restarts == 5
-    assert run.interrupt() < 5.0
+    assert run.interrupt() < allowed(5.0)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from processes.vitals import Count
-from tests.faults.conftest import DRIVING, LEARNING, Start, free_ports, sets
+from tests.faults.conftest import DRIVING, LEARNING, Start, allowed, free_ports, sets
 from tests.running import Command, Run
 
 BACK_SECONDS = 2.0
@@ -38,6 +39,7 @@ def _answers(port: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_simulator_that_dies_and_comes_back_is_soon_driven_in_again(
     start: Start, simulator: Callable[..., Command], measured: Callable[..., None]
 ) -> None:
@@ -61,11 +63,11 @@ def test_a_simulator_that_dies_and_comes_back_is_soon_driven_in_again(
     run.wait_until_driving()
     run.wait(lambda: run.progress().env_steps > inserted + 100, what="learning from it")
     measured(reconnected_after_s=round(back, 2), interrupted=run.count(Count.INTERRUPTED) - interrupted)
-    assert back < BACK_SECONDS
+    assert back < allowed(BACK_SECONDS)
     assert run.count(Count.INTERRUPTED) >= interrupted + len(run.telemetry())
     assert run.pid("learner") == learner
     assert run.count(Count.CONNECTIONS) >= len(run.telemetry()) + 1
-    assert run.interrupt() < 5.0
+    assert run.interrupt() < allowed(5.0)
     assert run.left_behind() == []
 
 
@@ -98,9 +100,9 @@ def test_a_simulator_that_is_not_there_yet_is_waited_for(
     back = run.wait(lambda: not run.health()["car_reader0"].complaint, what="connected")
     run.wait_until_driving()
     measured(connected_after_s=round(back, 2))
-    assert back < BACK_SECONDS
+    assert back < allowed(BACK_SECONDS)
     assert run.health()["car_reader0"].restarts == run.health()["spectator_reader"].restarts == 0
-    assert run.interrupt() < 5.0
+    assert run.interrupt() < allowed(5.0)
 
 
 def test_a_peer_that_is_silent_is_noticed_and_costs_nothing(
@@ -124,7 +126,7 @@ def test_a_peer_that_is_silent_is_noticed_and_costs_nothing(
     listening(late, *ports)
     run.wait_until_driving()
     measured(noticed_after_s=round(noticed, 2), cpu=[round(share, 4) for share in cpu])
-    assert noticed < NOTICED_SECONDS
+    assert noticed < allowed(NOTICED_SECONDS)
     assert max(cpu) < MOST_CPU
     assert run.health()["car_reader0"].restarts == run.health()["spectator_reader"].restarts == 0
-    assert run.interrupt() < 5.0
+    assert run.interrupt() < allowed(5.0)
