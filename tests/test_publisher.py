@@ -1,0 +1,103 @@
+"""What a process publishes reaches the cache, the newest of everything, also after Redis was away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import RedisServer
+
+from processes.launch import Context, Run
+from processes.publisher import Publisher
+from processes.table import Process
+from processes.vitals import Count, Vitals
+from robo import config
+from robo.cache import Cache, LapRecord, Progress, Telemetry
+from robo.driving.state import CarState
+
+LIMIT_SECONDS = 20.0
+PROGRESS = Progress(1.0, 2, 3, 4, 5.5, 6.5, {})
+
+
+def state(time_: float) -> CarState:
+    return CarState(session=1, time=time_, position=(0.0, 0.0, 0.0), speed=0.0, track_angle=0.0, segment=0)
+
+
+def lap(number: int) -> LapRecord:
+    return LapRecord(float(number), "a", "explorer", 10.0, clean=True, clean_in_a_row=number)
+
+
+def wait(done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Lone:
+    """A publisher without the rest of its process."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.vitals = Vitals(1)
+        run = Run("test", folder, config.load(), url, [])
+        self.publisher = Publisher(Context(run, Process("x", "x", 10.0), 0, self.vitals, {}))
+        self.cache = Cache(url, "test")
+
+    @property
+    def errors(self) -> int:
+        return self.vitals.counts(0).get(Count.CACHE, 0)
+
+
+@pytest.fixture
+def lone(redis_server: RedisServer, tmp_path: Path) -> Lone:
+    return Lone(redis_server.url, tmp_path)
+
+
+def test_the_newest_of_everything_is_published(lone: Lone) -> None:
+    for time_ in (1.0, 2.0):
+        lone.publisher.put_cars({"a": state(time_)})
+    lone.publisher.put_frame("a", b"png")
+    lone.publisher.put_telemetry({"a": Telemetry("explorer", decisions=7)})
+    lone.publisher.put_progress(PROGRESS)
+    lone.publisher.add_lap(lap(1))
+    lone.publisher.close()
+    assert lone.cache.cars(["a"]) == [state(2.0)]
+    assert lone.cache.frame("a") == b"png"
+    assert lone.cache.telemetry()["a"].decisions == 7
+    assert lone.cache.progress() == PROGRESS
+    assert lone.cache.laps()[1] == [lap(1)]
+    assert lone.errors == 0
+
+
+def test_what_redis_did_not_take_is_written_when_it_is_back(lone: Lone, redis_server: RedisServer) -> None:
+    redis_server.stop()
+    began = time.monotonic()
+    for number in range(1, 4):
+        lone.publisher.put_cars({"a": state(float(number))})
+        lone.publisher.add_lap(lap(number))
+    assert time.monotonic() - began < 0.5  # whoever publishes does not wait
+    wait(lambda: lone.errors > 1)
+    redis_server.start()
+    wait(lambda: lone.cache.laps()[1] == [lap(1), lap(2), lap(3)])
+    assert lone.cache.cars(["a"]) == [state(3.0)]
+    lone.publisher.close()
+    assert lone.cache.laps()[1] == [lap(1), lap(2), lap(3)]
+
+
+def test_cars_that_left_are_forgotten_and_may_come_back(lone: Lone) -> None:
+    lone.publisher.put_cars({"a": state(1.0), "b": state(1.0)})
+    wait(lambda: all(lone.cache.cars(["a", "b"])))
+    lone.publisher.remove_cars({"a", "b"})
+    lone.publisher.put_cars({"b": state(2.0)})
+    wait(lambda: lone.cache.cars(["a", "b"]) == [None, state(2.0)])
+    lone.publisher.close()
+
+
+def test_closing_waits_for_no_redis_that_is_gone(lone: Lone, redis_server: RedisServer) -> None:
+    redis_server.stop()
+    lone.publisher.put_progress(PROGRESS)
+    began = time.monotonic()
+    lone.publisher.close()
+    assert time.monotonic() - began < 3.0
