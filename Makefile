@@ -90,7 +90,7 @@ start_tensorboard: setup ## show the curves of all runs (or of RUN) at http://12
 test: setup ## run the tests (ARGS="-k name" picks some)
 	@exec $(PYTHON) -m pytest $(ARGS)
 
-test_faults: setup ## break runs in every way and see that they go on (15 min); figures in runs/faults.jsonl
+test_faults: setup ## break runs in every way and see that they go on (17 min); figures in runs/faults.jsonl
 	@mkdir -p runs && rm -f runs/faults.jsonl && \
 	FAULT_FIGURES=runs/faults.jsonl exec $(PYTHON) -m pytest -n 0 -m 'slow or not slow' tests/faults $(ARGS)
 

@@ -171,13 +171,13 @@ def kill(process: subprocess.Popen[bytes]) -> int:
     started = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    left = [other for other in psutil.wait_procs(started, timeout=GONE_SECONDS)[1] if not _is_dead(other)]
+    left = [other for other in psutil.wait_procs(started, timeout=GONE_SECONDS)[1] if not is_dead(other)]
     for other in left:
         other.kill()  # counted; the next life is not to share the machine with it
     return len(left)
 
 
-def _is_dead(process: psutil.Process) -> bool:
+def is_dead(process: psutil.Process) -> bool:
     """Whether it has ended, though nobody may have asked for its exit code yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE

@@ -14,7 +14,7 @@ import time
 
 from processes import connect
 from processes.channels import Latest, Ring
-from processes.connect import CONNECT_SECONDS, Backoff
+from processes.connect import CONNECT_SECONDS, LASTING_SECONDS, Backoff
 from processes.launch import BEAT_SECONDS, Context
 from processes.table import Car
 from processes.trace import Stage
@@ -63,7 +63,7 @@ class CarConnection:
         # is quicker to take them together.
         self._number = 0 if settings.lockstep else car.index % self._config.action.repeat
         self._answered = 0
-        self._commanded_at = 0.0
+        self._opened_at = self._commanded_at = 0.0
 
     @property
     def connected(self) -> bool:
@@ -117,7 +117,7 @@ class CarConnection:
         raw_every = self._config.action.repeat if settings.spare_frames else None
         self._send(login_line(self.car.name, team, _color(self.car.index), width, raw_every=raw_every))
         self._decoder = FrameDecoder(raw_size(width) if settings.spare_frames else None)
-        self._commanded_at = now
+        self._opened_at = self._commanded_at = now
         self._heard(now)
         # No frame of this connection follows on one of the last: the explorer sees it by the gap.
         self._number += 2 * self._config.action.repeat
@@ -160,7 +160,8 @@ class CarConnection:
                 return
         if pictures:
             self._heard(now)
-            self._backoff.succeeded()
+            if now - self._opened_at > LASTING_SECONDS:
+                self._backoff.succeeded()
             self.trouble = ""
         for picture in pictures:
             self._number += self._frames_since_last(picture)

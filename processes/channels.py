@@ -1,10 +1,11 @@
 """What joins the processes: rings, latest values and queues in shared memory.
 
-Every channel has one writer. None has a lock: a reader tells a half-written slot by its sequence number
-(odd while it is written, and different afterwards), and a queue's message is there when the count of bytes
-written says so. So a process killed at any moment leaves nothing held and nothing torn, and its replacement
-goes on at the same place, while whoever is at the other end notices nothing. (A ``multiprocessing.Queue``
-does not survive that: its reader waits for ever for the rest of a message whose writer was killed.)
+Every ring, every slot of a board and every queue has one writer. None has a lock: a reader tells a
+half-written slot by its sequence number (odd while it is written, and different afterwards), and a queue's
+message is there when the count of bytes written says so. So a process killed at any moment leaves nothing
+held and nothing torn, and its replacement goes on at the same place, while whoever is at the other end
+notices nothing. (A ``multiprocessing.Queue`` does not survive that: its reader waits for ever for the rest
+of a message whose writer was killed.)
 This relies on stores becoming visible in program order, which x86-64 guarantees and which the kernel calls
 between a write and the doorbell give elsewhere.
 """

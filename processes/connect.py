@@ -9,6 +9,8 @@ import socket
 CONNECT_SECONDS = 2.0
 BACKOFF_SECONDS = 0.05
 BACKOFF_MAX_SECONDS = 1.0
+LASTING_SECONDS = 1.0
+"""A connection that has lasted so long is none that a simulator ends as soon as it has it."""
 
 
 def begin(host: str, port: int, attempt: int) -> socket.socket:
@@ -36,6 +38,9 @@ def finish(connection: socket.socket) -> None:
     error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
+    if connection.getsockname() == connection.getpeername():
+        # As it can be at a port of this machine where nobody listens: the system chose the same for our end.
+        raise OSError("connected to itself")
 
 
 def connect(host: str, port: int) -> socket.socket:

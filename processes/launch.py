@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
@@ -33,7 +34,8 @@ BAD_INPUT = 2
 FATAL = 3
 """Exit code of a process that would fail again."""
 BEAT_SECONDS = 0.5
-STOPPING = (signal.SIGTERM, signal.SIGHUP)
+TIDY_SECONDS = 5.0
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,6 +65,9 @@ class Context:
         self._stopping = False
         self._ready = False
         self._complaints: dict[str, str] = {}
+        self._told: Counter[str] = Counter()
+        self._tidy_at = 0.0
+        self._lines_lost = 0
         self.cores = scheduling.usable_cores()
         """Those that the run may use."""
         self.trace = Trace(on=run.config.supervision.trace)
@@ -91,7 +96,14 @@ class Context:
 
     def beat(self) -> None:
         """Report a sign of life."""
-        self._vitals.beat(self._index, time.monotonic())
+        now = time.monotonic()
+        self._vitals.beat(self._index, now)
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_SECONDS
+            log.tidy()
+            lost = log.lost() - self._lines_lost
+            self._lines_lost += lost
+            self.count(Count.LOG_LINES, lost)
 
     def wait(self, *sources: Any, writable: Sequence[Any] = (), timeout: float = BEAT_SECONDS) -> list[Any]:
         """Beat, then wait until a source (anything with a ``fileno``) is ready, or a stop was requested.
@@ -114,13 +126,18 @@ class Context:
             log.get().warning(event, so_far=so_far, **details)
 
     def complain(self, about: str, text: str) -> None:
-        """Say what is not as it should be, for people to see; an empty text: ``about`` is in order again."""
+        """Say what is not as it should be, for people to see; an empty text: ``about`` is in order again.
+
+        Logged the 1st, 2nd, 4th, 8th time, ...; it can be seen in the run's health all the time.
+        """
         before = self._complaints.get(about, "")
         if before == text:
             return
         self._complaints[about] = text
         if not before:
-            log.get().warning(text)
+            self._told[about] += 1
+            if self._told[about].bit_count() == 1:
+                log.get().warning(text, so_far=self._told[about])
         elif not text:
             log.get().info(f"{about}: in order again")
         self._vitals.complain(self._index, "; ".join(filter(None, self._complaints.values())))
@@ -142,13 +159,18 @@ def load(modules: Iterable[str]) -> None:
 
 
 def start(context: Context) -> ForkServerProcess:
-    """Start a process of its own for the context's row."""
+    """Start a process of its own for the context's row.
+
+    Raises OSError or EOFError when it could not be forked; the next start may find another process to fork
+    from.
+    """
     # NumPy's matrix library would start a thread a core in every process; their spinning costs more than our
-    # small matrices do. It reads this when it is loaded, so it must be there before the child is.
+    # small matrices do. It reads this when it is loaded, so it must be there before the first child is.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     child = FORKED.Process(target=_main, args=(context,), name=context.name)
     resource_tracker.ensure_running()  # which unblocks signals, where it has to be started
-    # Inherited by the process that ours are forked from: it is to outlive the signal that stops all of us.
+    # Inherited by the process that ours are forked from, which is to outlive the signal that stops all of us,
+    # and by ours, until they know what to do on it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         child.start()

@@ -119,10 +119,8 @@ class Learner:
         """Go on from the newest checkpoint that is whole, if there is one."""
         with self._writing("checkpoint"):
             self._checkpoints.clear_leftovers()  # of a save that the last learner was killed over
-        try:
-            found = self._checkpoints.restore(self._agent, self._replay)
-        finally:
-            self._context.count(Count.TORN, len(self._checkpoints.passed_over))
+        found = self._checkpoints.restore(self._agent, self._replay)
+        self._tell_torn()
         if found is not None:
             self._saved_at = (self._replay.inserted, self._agent.step)
             log.get().info(
@@ -298,6 +296,12 @@ class Learner:
             self._checkpoints.save(steps[0], self._agent, self._replay, counters)
             self._saved_at = steps
             log.get().info("checkpoint", **counters, took_s=round(time.monotonic() - began, 2))
+        self._tell_torn()
+
+    def _tell_torn(self) -> None:
+        """Say which checkpoints were passed over, as long as they are there."""
+        torn = ", ".join(f"{each.folder.name} ({each.why})" for each in self._checkpoints.passed_over)
+        self._context.complain("torn", torn and f"torn checkpoints passed over: {torn}")
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:

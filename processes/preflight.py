@@ -97,10 +97,11 @@ def _known_host(config: Config) -> Config:
     host = config.simulator.host
     try:
         socket.getaddrinfo(host, config.simulator.car_port)
-    except OSError as error:
-        if error.errno != socket.EAI_AGAIN:
+    except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) != socket.EAI_AGAIN:
+            why = getattr(error, "strerror", None) or "no host's name"
             raise UserError(
-                f"simulator.host: {host!r}: {error.strerror}; mend SIMULATOR_HOST, "
+                f"simulator.host: {host!r}: {why}; mend SIMULATOR_HOST, "
                 "or leave it empty to use the embedded simulator"
             ) from None
     return config

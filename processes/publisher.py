@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from processes.launch import Context
 from processes.vitals import Count
+from robo import log
 from robo.cache import LAPS_KEPT, Cache, LapRecord, Lost, Progress, Telemetry
 from robo.driving.state import CarState
 
@@ -95,31 +97,43 @@ class Publisher:
         while not self._closing.is_set():
             self._news.wait()
             self._news.clear()
-            while not self._write() and not self._closing.wait(RETRY_SECONDS):
+            while not self._wrote() and not self._closing.wait(RETRY_SECONDS):
                 pass
-        self._write()
+        self._wrote()
 
-    def _write(self) -> bool:
-        """Write all that is new. False when Redis did not take it: it is then still to be written."""
-        with self._lock:
-            cars, frames, telemetry = dict(self._cars), dict(self._frames), dict(self._telemetry)
-            progress, laps, gone = self._progress, list(self._laps), set(self._gone)
+    def _wrote(self) -> bool:
+        """Write all that is new. Whether that is done with."""
         try:
-            self._cache.remove_cars(gone)
-            self._cache.put_cars(cars)
-            for car, png in frames.items():
-                self._cache.put_frame(car, png)
-            self._cache.put_telemetry(telemetry)
-            if progress is not None:
-                self._cache.put_progress(progress)
-            for lap in laps:
-                self._cache.add_lap(lap)
-                with self._lock:
-                    if self._laps and self._laps[0] is lap:
-                        self._laps.popleft()
+            self._write()
         except Lost as error:
             self._context.count(Count.CACHE, event="not cached", error=str(error))
             return False
+        except Exception:
+            # Not Redis's doing: trying the same again would not help, but what comes later may be written.
+            log.get().exception("not published")
+            with self._lock:
+                for values in (self._cars, self._gone, self._frames, self._telemetry, self._laps):
+                    values.clear()
+                self._progress = None
+        return True
+
+    def _write(self) -> None:
+        """Write all that is new. Raises Lost when Redis did not take it: it is then still to be written."""
+        with self._lock:
+            cars, frames, telemetry = dict(self._cars), dict(self._frames), dict(self._telemetry)
+            progress, laps, gone = self._progress, list(self._laps), set(self._gone)
+        self._cache.remove_cars(gone)
+        self._cache.put_cars(cars)
+        for car, png in frames.items():
+            self._cache.put_frame(car, png)
+        self._cache.put_telemetry(telemetry)
+        if progress is not None:
+            self._cache.put_progress(progress)
+        for lap in laps:
+            self._cache.add_lap(lap)
+            with self._lock:
+                if self._laps and self._laps[0] is lap:
+                    self._laps.popleft()
         with self._lock:
             self._gone -= gone
             _forget(self._cars, cars)
@@ -127,10 +141,9 @@ class Publisher:
             _forget(self._telemetry, telemetry)
             if self._progress is progress:
                 self._progress = None
-        return True
 
 
-def _forget(values: dict, written: Mapping) -> None:  # type: ignore[type-arg]
+def _forget(values: dict[str, Any], written: Mapping[str, Any]) -> None:
     """Take out what was written and has not become newer since."""
     for name, value in written.items():
         if values.get(name) is value:

@@ -228,8 +228,12 @@ def _write_curves(folder: Path, *, draw: bool) -> None:
 
 def _clear_leftovers(folder: RunFolder) -> None:
     """Remove what a session that was killed has left: all else of it went with its processes."""
-    Checkpoints(folder.path / "checkpoints", keep=1).clear_leftovers()
-    folder.redis_socket.unlink(missing_ok=True)
+    try:
+        Checkpoints(folder.path / "checkpoints", keep=1).clear_leftovers()
+        folder.redis_socket.unlink(missing_ok=True)
+    except OSError as error:
+        where = error.filename or folder.path
+        raise UserError(f"{where}: {error.strerror}; remove it, or choose another RUN=name") from None
 
 
 @contextlib.contextmanager
@@ -239,8 +243,9 @@ def _place_for_redis(folder: RunFolder) -> Iterator[None]:
     if place == folder.path.absolute():
         yield
         return
-    place.mkdir(mode=0o700, exist_ok=True)
-    if place.is_symlink() or place.stat().st_uid != os.getuid():
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    if place.is_symlink() or not place.is_dir() or place.stat().st_uid != os.getuid():
         raise UserError(f"{place}: not ours; remove it, or choose a shorter --runs folder")
     try:
         yield

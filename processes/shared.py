@@ -1,7 +1,7 @@
 """Memory and doorbells that processes share, and that nothing of outlives them.
 
 Shared memory is anonymous (``memfd_create``) and doorbells are event counters (``eventfd``); both are file
-descriptors that children inherit when they are spawned. So nothing has a name that could outlive a run:
+descriptors that go to our processes when they are started. So nothing has a name that could outlive a run:
 when its last process is gone, the kernel has freed everything, however that process died.
 """
 
@@ -18,7 +18,7 @@ WORD = 8
 
 
 class _Inherited:
-    """A file descriptor that goes with this object to a spawned child (and to nobody else)."""
+    """A file descriptor that goes with this object to a process started with it (and to nobody else)."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -65,7 +65,7 @@ class Doorbell(_Inherited):
 
 
 class SharedBlock(_Inherited):
-    """``size`` bytes of zeroed memory, shared with the children that are given this object."""
+    """``size`` bytes of zeroed memory, shared with the processes that are given this object."""
 
     def __init__(self, size: int) -> None:
         super().__init__(os.memfd_create("robo", os.MFD_CLOEXEC))

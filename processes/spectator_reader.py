@@ -6,17 +6,20 @@ whoever watches, gets the newest now and then.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from collections.abc import Collection, Mapping, Sequence
 
+from processes import connect
 from processes.channels import Latest
-from processes.connect import Backoff, connect
+from processes.connect import CONNECT_SECONDS, LASTING_SECONDS, Backoff
 from processes.launch import BEAT_SECONDS, Context
 from processes.publisher import Publisher
 from processes.table import Car
 from processes.vitals import Count
 from robo import log
+from robo.config import Simulator
 from robo.driving.state import CarState, pack
 from robo.driving.stream import StreamState
 from robo.protocol.lines import LineDecoder
@@ -83,9 +86,11 @@ def main(context: Context) -> None:
     drivers = Boards(context.run.cars, boards)
     backoff = Backoff()
     context.ready()
-    while not context.stopping:
+    for attempt in itertools.count():
+        if context.stopping:
+            break
         try:
-            stream = connect(settings.connect_host, settings.spectator_port)
+            stream = _connected(context, settings, attempt)
         except OSError as error:
             why = error.strerror or str(error)
         else:
@@ -99,23 +104,42 @@ def main(context: Context) -> None:
     publisher.close()
 
 
+def _connected(context: Context, settings: Simulator, attempt: int) -> socket.socket:
+    """A connection to the stream. Raises OSError when there is none in time, or the process is to stop."""
+    stream = connect.begin(settings.connect_host, settings.spectator_port, attempt)
+    try:
+        give_up = time.monotonic() + CONNECT_SECONDS
+        while not context.wait(writable=[stream]):
+            if context.stopping or time.monotonic() > give_up:
+                raise OSError(f"silent for {CONNECT_SECONDS:g} s")
+        connect.finish(stream)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
 def _follow(context: Context, stream: socket.socket, drivers: Boards, show: Show, backoff: Backoff) -> str:
     """Hand on what the stream tells until it ends, which is told in words, or the process is to stop."""
     limit = context.config.simulator.silence_limit_s
-    lines = LineDecoder()
+    lines, heard = LineDecoder(), False
     state = StreamState(session=time.time_ns(), own=[car.name for car in context.run.cars])
-    heard_at = time.monotonic()
+    began = heard_at = time.monotonic()
     overlong = 0
     while not context.stopping:
         if context.wait(stream, timeout=show.due_in(time.monotonic())):
             heard_at = time.monotonic()
             try:
                 data = stream.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
             except OSError as error:
                 return error.strerror or str(error)
             if not data:
                 return "closed by the simulator"
-            backoff.succeeded()
+            heard = True
+            if heard_at - began > LASTING_SECONDS:
+                backoff.succeeded()
             context.complain("spectator stream", "")
             ignored = state.ignored
             for line in lines.feed(data):
@@ -128,7 +152,8 @@ def _follow(context: Context, stream: socket.socket, drivers: Boards, show: Show
                 context.count(Count.MESSAGES, dropped, event="spectator messages dropped")
                 overlong = lines.dropped
             drivers.put(state.cars, state.changed)
-        elif limit and time.monotonic() - heard_at > limit:
+        elif limit and time.monotonic() - heard_at > limit and (state.cars or not heard):
+            # While no car is on track, there is nothing to tell.
             return f"silent for {limit:g} s"
         show.put(state.cars, state.changed, time.monotonic())
         state.changed.clear()

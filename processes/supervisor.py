@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import itertools
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from robo.log_files import last_words
 
 TICK_SECONDS = 0.1
 PROBE_SECONDS = 1.0
+ORPHANED = 255
+"""What multiprocessing gives as the exit code of a process whose own can't be known."""
 STAGE_SECONDS = 1.0
 """How long a stage of the stop may take; the learner, who saves, may take all that is left."""
 RESERVE_SECONDS = 0.25
@@ -61,6 +64,8 @@ class Child:
         self.process: ForkServerProcess | None = None
         self.not_before = 0.0
         self.started_at = 0.0
+        self.was_ready = False
+        """Whether a process of this row ever did its work."""
         self.killed_for = ""
         """Why we have killed the process; empty: we have not."""
         self.probe_at = 0.0
@@ -140,7 +145,7 @@ class Supervisor:
             self._ended(child, now)
         elif child.state is State.STARTING:
             if self._says_ready(child):
-                child.state = State.RUNNING
+                child.state, child.was_ready = State.RUNNING, True
                 seconds = round(now - child.started_at, 2)
                 log.get().info("ready", child=child.row.name, after_s=seconds)
             elif now - child.started_at > self._settings.ready_seconds:
@@ -168,8 +173,14 @@ class Supervisor:
         self._vitals.reset(child.index, now)
         mine = endpoints(self._rows, child.row.name, self._channels)
         context = launch.Context(self._run, child.row, child.index, self._vitals, mine)
-        child.process = launch.start(context)
-        child.state, child.started_at, child.killed_for = State.STARTING, now, ""
+        child.started_at, child.killed_for = now, ""
+        try:
+            child.process = launch.start(context)
+        except (OSError, EOFError) as error:
+            child.process = None
+            self._failed(child, now, f"could not be started: {error or type(error).__name__}")
+            return
+        child.state = State.STARTING
         log.get().info("started", child=child.row.name, pid=child.process.pid)
 
     def _end(self, child: Child, why: str) -> None:
@@ -183,19 +194,27 @@ class Supervisor:
     def _ended(self, child: Child, now: float) -> None:
         """A process ended that nobody asked to: start it again, or give up."""
         code, cause = child.process.exitcode, self._cause(child)
-        if code in (launch.BAD_INPUT, launch.FATAL):
-            exit_code = code if code == launch.BAD_INPUT else 1
+        if code == ORPHANED:
+            # Nobody was left to say what became of it, and it must not live on beside its replacement.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.process.pid, signal.SIGKILL)
+        # What is bad input at the start, such as a port in use, may pass once the run is under way.
+        if code == launch.FATAL or (code == launch.BAD_INPUT and not child.was_ready):
             log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
-            self._give_up(child, Outcome(exit_code, cause))
+            self._give_up(child, Outcome(code if code == launch.BAD_INPUT else 1, cause))
             return
+        self._failed(child, now, f"ended ({_exit(code)}: {cause})")
+
+    def _failed(self, child: Child, now: float, how: str) -> None:
+        """Start a process again after a while, or give up when that has happened too often."""
         wait = child.policy.failed(now)
-        log.get().error("ended", child=child.row.name, exit_code=code, cause=cause, again_in_s=wait)
+        log.get().error("ended", child=child.row.name, how=how, again_in_s=wait)
         if wait is None:
             times = self._settings.max_restarts
             why = f"{child.row.name} ended {times} times in {self._settings.max_restarts_seconds:g} s"
-            self._give_up(child, Outcome(1, f"{why}; the last time: {cause} (see {self._log(child)})"))
+            self._give_up(child, Outcome(1, f"{why}; the last time it {how} (see {self._log(child)})"))
             return
-        self._say(f"{child.row.name} ended ({_exit(code)}: {cause}); again in {wait:.1f} s")
+        self._say(f"{child.row.name} {how}; again in {wait:.1f} s")
         child.state, child.not_before = State.BACKING_OFF, now + wait
 
     def _give_up(self, child: Child, outcome: Outcome) -> None:
@@ -204,6 +223,8 @@ class Supervisor:
 
     def _cause(self, child: Child) -> str:
         """What ended the process, most likely: whoever is killed outright has no last words."""
+        if child.process.exitcode == ORPHANED:
+            return "so did the process that it was forked from"
         if child.process.exitcode == -signal.SIGKILL:
             return child.killed_for or "killed from outside, by the system for lack of memory perhaps"
         return last_words(self._log(child))
@@ -217,6 +238,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Ask everyone to stop, last started first; kill who does not within the time."""
+        if self._stop_by is not None:
+            self._say("stopping; once more to hurry")
         self._stop_by = self._stop_by or time.monotonic() + self._settings.stop_seconds
         stages = [
             list(rows)
@@ -252,7 +275,6 @@ class Supervisor:
             now = time.monotonic()
             if self._stop_by is None:
                 self._stop_by = now + self._settings.stop_seconds
-                self._say("stopping; once more to hurry")
             else:
                 self._stop_by = min(self._stop_by, now + HURRY_SECONDS)
 

@@ -41,12 +41,9 @@ class Count(enum.Enum):
     """Of weights, because a loss was not finite."""
     WRITES = "writes failed"
     """Of checkpoints, metrics and policies."""
-    TORN = "torn checkpoints"
     LOG_LINES = "log lines lost"
 
 
-QUIET = frozenset({Count.STEPS})
-"""Counts of what is as it should be."""
 _PLACES = {what: place for place, what in enumerate(Count)}
 
 

@@ -61,6 +61,12 @@ def crash(error: BaseException) -> None:
     get().critical(CRASHED, exc_info=error)
 
 
+def tidy() -> None:
+    """Set the log aside if it is full, also of what was only printed. Never raises."""
+    if _file is not None:
+        _file.tidy()
+
+
 def lost() -> int:
     """How many lines of this process could not be written so far."""
     return 0 if _file is None else _file.lost
@@ -107,6 +113,12 @@ class LogFile:
                         self._write(self._waiting.popleft())
                 finally:
                     self._writing = False
+
+    def tidy(self) -> None:
+        """Set the file aside if it is full by now."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._writing:
+                self._ready_for(0)
 
     # What structlog calls.
     debug = info = warning = error = critical = write

@@ -56,7 +56,6 @@ def look(folder: RunFolder, now: float) -> dict[str, Any]:
         "under_way": folder.running,
         "checkpoint": Checkpoints(folder.path / "checkpoints", keep=1).latest_counters(),
         "last_session": _summary(folder.path),
-        "redis": "",
         "processes": {},
         "progress": None,
         "wrong": [],
@@ -66,7 +65,7 @@ def look(folder: RunFolder, now: float) -> dict[str, Any]:
     try:
         health, progress = _read(folder)
     except Lost as error:
-        return status | {"redis": str(error), "wrong": [f"nothing is known of it: {error}"]}
+        return status | {"wrong": [f"nothing is known of it: {error}"]}
     return status | {
         "processes": msgspec.to_builtins(health),
         "progress": msgspec.to_builtins(progress),
@@ -75,15 +74,20 @@ def look(folder: RunFolder, now: float) -> dict[str, Any]:
 
 
 def _read(folder: RunFolder) -> tuple[dict[str, ProcessHealth], Progress | None]:
-    socket = folder.redis_socket
-    url = f"unix://{socket}" if socket.exists() else config.read(folder.path / CONFIG).redis.url
-    cache = Cache(os.environ.get("REDIS_URL") or url, folder.name)
+    socket, kept = folder.redis_socket, config.read(folder.path / CONFIG).redis.url
+    url = f"unix://{socket}" if socket.exists() else os.environ.get("REDIS_URL") or kept
+    if "***" in url:
+        raise UserError("REDIS_URL: this run's Redis wants a password, which no run keeps; set it as it was")
+    try:
+        cache = Cache(url, folder.name)
+    except ValueError as error:
+        raise UserError(f"REDIS_URL: {error}") from None
     return cache.processes(), cache.progress()
 
 
 def _wrong(health: Mapping[str, ProcessHealth], now: float) -> list[str]:
     """What is not as it should be, in words."""
-    wrong = []
+    wrong = [] if health else ["no process of it is known"]
     for name, process in health.items():
         if process.state not in ("running", "starting", "waiting"):
             wrong.append(f"{name} is {process.state}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -35,6 +37,15 @@ class RedisServer:
                 assert time.monotonic() < give_up, "the Redis server did not answer in time"
             else:
                 pytest.fail(f"the Redis server ended with {code}")
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have it hang meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._process is not None:

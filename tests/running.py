@@ -10,9 +10,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
+from bench.survival import is_dead
 from processes.vitals import Count
 from robo.cache import Cache, Lost, ProcessHealth, Progress, Telemetry
 from robo.config import ROOT
@@ -22,6 +24,7 @@ FREE_PORTS = ["--set", "simulator.car_port=0", "--set", "simulator.spectator_por
 LIMIT_SECONDS = 300
 """Several times what a run takes on two busy cores."""
 
+Answer = TypeVar("Answer")
 NO_PROGRESS = Progress(0.0, 0, 0, 0, 0.0, 0.0, {})
 
 
@@ -109,25 +112,30 @@ class Run(Command):
         self.cache = Cache(redis_url or f"unix://{RunFolder(name, runs).redis_socket}", name)
 
     def health(self) -> dict[str, ProcessHealth]:
-        """Every process's; none while Redis does not answer."""
-        try:
-            return self.cache.processes()
-        except Lost:
-            return {}
+        """Every process's."""
+        return self._asked(self.cache.processes)
 
     def telemetry(self) -> dict[str, Telemetry]:
-        """Every car's; none while Redis does not answer."""
-        try:
-            return self.cache.telemetry()
-        except Lost:
-            return {}
+        """Every car's."""
+        return self._asked(self.cache.telemetry)
 
     def progress(self) -> Progress:
-        """How far the learner is; at the beginning while nothing is known."""
-        try:
-            return self.cache.progress() or NO_PROGRESS
-        except Lost:
-            return NO_PROGRESS
+        """How far the learner is."""
+        return self._asked(self.cache.progress) or NO_PROGRESS
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+        """What the cache answers, once there is a Redis that does."""
+        answers: list[Answer] = []
+
+        def answered() -> bool:
+            try:
+                answers.append(ask())
+            except Lost:
+                return False
+            return True
+
+        self.wait(answered, 60.0, what="answered by Redis")
+        return answers[0]
 
     def wait_until_learning(self, train_steps: int = 100, within: float = LIMIT_SECONDS) -> float:
         """Wait until the learner has done so many more train steps. Seconds that it took."""
@@ -169,11 +177,3 @@ class Run(Command):
             return bool(done) and min(done.values()) >= decisions
 
         return self.wait(driven, within, what="driving")
-
-
-def is_dead(process: psutil.Process) -> bool:
-    """Whether it has ended, though nobody may have read its exit code yet."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

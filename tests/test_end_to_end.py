@@ -51,6 +51,8 @@ def test_a_policy_of_the_zoo_is_driven_and_filmed(start: Start, tmp_path: Path) 
     output = command.finish()
     assert command.process.returncode == 0, output
     assert command.left_behind() == []
+    assert "warning" not in output
+    assert "connections lost" not in output
     path = tmp_path / "run_policy" / "film.mp4"
     assert f"the film is in {os.path.relpath(path, ROOT)}" in output
     with av.open(str(path)) as film:

@@ -26,6 +26,12 @@ def health(**changes: object) -> ProcessHealth:
     return ProcessHealth(**values)  # type: ignore[arg-type]
 
 
+@pytest.fixture(autouse=True)
+def no_redis_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine has is nobody's business."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, redis_server: RedisServer) -> RunFolder:
     """A run that is under way, with a Redis that is not its own."""
@@ -80,6 +86,18 @@ def test_what_is_wrong_is_said_in_words(folder: RunFolder, redis_server: RedisSe
 def test_a_redis_that_is_gone_is_said(folder: RunFolder, redis_server: RedisServer) -> None:
     redis_server.stop()
     assert look(folder, NOW)["wrong"][0].startswith("nothing is known of it: Redis: ")
+
+
+def test_before_anything_is_known_that_is_said(folder: RunFolder) -> None:
+    assert look(folder, NOW)["wrong"] == ["no process of it is known"]
+
+
+def test_a_redis_with_a_password_is_asked_for(tmp_path: Path) -> None:
+    folder = RunFolder("mine", tmp_path)
+    folder.lock()
+    folder.write_config(config.load(sets=["redis.url=redis://:secret@127.0.0.1:1/0"]))
+    with pytest.raises(UserError, match="REDIS_URL: this run's Redis wants a password"):
+        look(folder, NOW)
 
 
 def test_the_command_line(folder: RunFolder, redis_server: RedisServer, tmp_path: Path) -> None:

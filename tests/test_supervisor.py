@@ -103,7 +103,7 @@ def test_crash_loop_is_fatal_and_names_the_cause(tmp_path: Path) -> None:
     outcome = supervised.run(lambda: False)
     assert outcome.exit_code == 1
     assert "crashing1 ended 5 times" in outcome.cause
-    assert "RuntimeError: broken on purpose" in outcome.cause
+    assert "the last time it ended (exit code 1: RuntimeError: broken on purpose)" in outcome.cause
     assert notes(tmp_path)[-1] == "stop obedient1"
     assert supervised.state("crashing1") == "fatal"
 

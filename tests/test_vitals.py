@@ -39,7 +39,7 @@ def test_a_complaint_stays_until_it_is_taken_back_or_the_process_starts_anew() -
 
 def _complain(vitals: Vitals) -> None:
     vitals.complain(1, "from elsewhere")
-    vitals.count(1, Count.TORN, 2)
+    vitals.count(1, Count.FRAMES, 2)
 
 
 def test_vitals_are_shared_with_spawned_processes() -> None:
@@ -48,4 +48,4 @@ def test_vitals_are_shared_with_spawned_processes() -> None:
     process.start()
     process.join(30)
     assert vitals.complaint(1) == "from elsewhere"
-    assert vitals.counts(1) == {Count.TORN: 2}
+    assert vitals.counts(1) == {Count.FRAMES: 2}

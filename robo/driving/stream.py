@@ -166,7 +166,6 @@ class StreamState:
     def _count(self, name: str, field: str, **others: float) -> None:
         state = self.cars.get(name)
         if state is None:  # an event before the car's first status: there is no state that it could change
-            self.ignored += 1
             return
         self.cars[name] = msgspec.structs.replace(state, **{field: getattr(state, field) + 1}, **others)
         self.changed.add(name)

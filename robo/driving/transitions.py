@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 class Transitions(NamedTuple):
     """N transitions, float32; some callers stack K batches in front of every shape.
 
-    A tuple of arrays, so a ``multiprocessing.Queue`` carries it as it is.
+    A tuple of arrays, so a queue between processes carries it as it is.
     """
 
     observation: Array

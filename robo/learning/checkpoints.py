@@ -97,7 +97,7 @@ class Checkpoints:
     def latest(self) -> Path | None:
         """The newest checkpoint whose files are there with their sizes.
 
-        It is called often, so checksums are left to ``restore``, which may pass this one over.
+        Cheap: checksums are left to ``restore``, which may pass this one over.
         """
         for folder in reversed(self._in_order()):
             if _is_whole(folder):

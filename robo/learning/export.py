@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 from numpy.typing import NDArray
-
-with contextlib.redirect_stderr(io.StringIO()):  # TF-Agents imports gym, which prints an advertisement
-    pass
 
 from robo.learning.agent import as_os_error
 from robo.learning.agents import Agent

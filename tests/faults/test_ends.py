@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -49,6 +50,24 @@ def test_one_signal_saves_and_ends_everything(
     assert run.process.returncode == 0, run.output
     assert seconds < allowed(ONCE_SECONDS)
     assert saved and saved["train_steps"] >= trained
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3, 0.8])
+def test_a_ctrl_c_before_everything_runs_ends_it_quietly(start: Start, after: float) -> None:
+    """In a terminal it reaches the whole process group, also whoever has just been started."""
+    run = start(*LEARNING)
+    run.wait(lambda: run.seen, what="something started")
+    time.sleep(after)  # not to wait for anything: it may come at any moment
+    run.look()
+    run.process.send_signal(signal.SIGINT)
+    for process in run.seen:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == os.getpgid(run.process.pid):
+                process.send_signal(signal.SIGINT)
+    run.process.wait(allowed(ONCE_SECONDS))
+    assert "Traceback" not in run.output
+    assert run.process.returncode in (0, 130), run.output
+    assert run.left_behind() == []
 
 
 def test_a_second_signal_hurries_it(start: Start, measured: Callable[..., None]) -> None:

@@ -22,9 +22,10 @@ WARM = 1000
 """Messages after which a reader has reserved what it needs."""
 
 
+@pytest.mark.parametrize("spare", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["png", "bare"])
 @pytest.mark.parametrize("count", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_rubbish_from_the_simulator_is_dropped_and_the_next_good_message_used(
-    start: Start, simulator: Callable[..., Command], measured: Callable[..., None], count: int
+    start: Start, simulator: Callable[..., Command], measured: Callable[..., None], count: int, spare: bool
 ) -> None:
     car_port, spectator_port = free_ports()
     # In lockstep, which the run does not know of, frames and lines come as fast as they are answered.
@@ -38,7 +39,9 @@ def test_rubbish_from_the_simulator_is_dropped_and_the_next_good_message_used(
     )
     run = start(
         *DRIVING,
-        *sets("simulator.host=127.0.0.1", f"simulator.car_port={cars.port}", "simulator.spare_frames=false"),
+        *sets(
+            "simulator.host=127.0.0.1", f"simulator.car_port={cars.port}", f"simulator.spare_frames={spare}"
+        ),
         *sets(f"simulator.spectator_port={told.port}", "cars.explorers=8", "track=configs/tracks/esses.json"),
     )
     run.wait(lambda: min(cars.sent, told.sent) >= WARM, what="warm")

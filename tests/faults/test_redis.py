@@ -104,8 +104,8 @@ def test_the_run_s_own_redis_is_started_again_when_it_is_killed(
     before = {name: each.pid for name, each in run.health().items() if name != "redis"}
     began = time.monotonic()
     run.kill("redis")
-    run.wait(lambda: not run.health(), what="gone")
-    run.wait(lambda: run.pid("redis"), what="back")
+    run.wait(lambda: not run.cache.answers(), what="gone")
+    run.wait(lambda: run.cache.answers() and run.pid("redis"), what="back")
     back = time.monotonic()
     full_after = run.wait(lambda: _answered(lambda: full(run.cache, cars)), what="full again")
     run.wait_until_driving()

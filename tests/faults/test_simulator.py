@@ -51,7 +51,6 @@ def test_a_simulator_that_dies_and_comes_back_is_soon_driven_in_again(
     learner, interrupted = run.pid("learner"), run.count(Count.INTERRUPTED)
     first.process.kill()
     first.process.wait()
-    run.wait(lambda: run.count(Count.INTERRUPTED) == interrupted, 1.0)
     run.wait(lambda: "not connected" in run.health()["car_reader0"].complaint, what="said")
     inserted = _settled(run)
     gone = time.monotonic()
@@ -90,7 +89,8 @@ def test_a_simulator_that_is_not_there_yet_is_waited_for(
 ) -> None:
     ports = free_ports()
     run = start(*DRIVING, *elsewhere(*ports))
-    run.wait(lambda: run.health() and run.health()["car_reader0"].complaint, what="said")
+    run.wait(lambda: run.pid("car_reader0"), what="running")
+    run.wait(lambda: run.health()["car_reader0"].complaint, what="said")
     assert f"simulator 127.0.0.1:{ports[1]} does not answer yet" in run.output
     assert "refused" in run.health()["car_reader0"].complaint
     began = time.monotonic()
@@ -112,7 +112,7 @@ def test_a_peer_that_is_silent_is_noticed_and_costs_nothing(
     ports = free_ports()
     deaf = [socket.create_server(("127.0.0.1", port)) for port in ports]
     run = start(*DRIVING, *elsewhere(*ports))
-    run.wait(lambda: run.health() and run.pid("car_reader0"), what="running")
+    run.wait(lambda: run.pid("car_reader0"), what="running")
     noticed = run.wait(lambda: "silent" in run.health()["car_reader0"].complaint, what="said")
     run.wait(lambda: "silent" in run.health()["spectator_reader"].complaint, what="said of the stream")
     readers = [psutil.Process(run.pid(name)) for name in ("car_reader0", "spectator_reader")]
