@@ -7,11 +7,11 @@ import socket
 from collections.abc import Collection
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from processes.connect import connect
+from processes.frame_processor import decode
 from robo.driving.dashboard import Dashboard
 from robo.driving.keyboard import Controls
 from robo.errors import UserError
@@ -216,7 +216,7 @@ class RemoteCar:
     def _see(self, png: bytes) -> None:
         self.frame += 1
         self._asked = True
-        picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png else None
+        picture = decode(png, DEFAULT_IMAGE_WIDTH)
         if picture is not None:  # else the last one stands: one broken frame is no reason to stop
             self._picture = picture
 

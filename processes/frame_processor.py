@@ -21,6 +21,9 @@ PICTURE_SECONDS = 0.5
 """How often a car's picture goes to the cache, for whoever watches."""
 _PNG_SIZE = slice(16, 24)
 """Where a PNG says how wide and high it is."""
+_PNG_CHUNKS = 8
+"""Where its chunks begin: four bytes of length, four of kind, the data, a checksum of four."""
+_ANIMATED = (b"acTL", b"fcTL", b"fdAT")
 PNG_LEVEL = 1
 """zlib's: under 1 KB a picture, for a cache that may be on another machine."""
 
@@ -79,7 +82,7 @@ def decode(picture: bytes, width: int) -> np.ndarray | None:
     pixels = np.frombuffer(picture, np.uint8)
     if is_raw(picture, width):
         return pixels.reshape(-1, width, 3)
-    if picture[_PNG_SIZE] not in (_png_size(width), _png_size(DEFAULT_IMAGE_WIDTH)):
+    if picture[_PNG_SIZE] not in (_png_size(width), _png_size(DEFAULT_IMAGE_WIDTH)) or not _holds(picture):
         return None
     try:
         return cv2.imdecode(pixels, cv2.IMREAD_COLOR)
@@ -89,3 +92,16 @@ def decode(picture: bytes, width: int) -> np.ndarray | None:
 
 def _png_size(width: int) -> bytes:
     return struct.pack(">II", width, width * 80 // 128)
+
+
+def _holds(png: bytes) -> bool:
+    """Whether a PNG's chunks are as long as they say, and none an animation's.
+
+    OpenCV believes what they say, and takes as much memory: gigabytes for a flipped bit.
+    """
+    place = _PNG_CHUNKS
+    while place < len(png):
+        if png[place + 4 : place + 8] in _ANIMATED:
+            return False
+        place += 12 + int.from_bytes(png[place : place + 4], "big")
+    return place == len(png)

@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-from robo.protocol.car import FrameDecoder, frame_message
 from robo.protocol.lines import LineDecoder
 
 RECEIVE_BYTES = 1 << 16
@@ -14,8 +13,17 @@ RECEIVE_BYTES = 1 << 16
 
 def frames() -> Callable[[bytes], list[bytes]]:
     """What splits a car's stream from the simulator into whole messages, and gives them back as they came."""
-    decoder = FrameDecoder()
-    return lambda data: [frame_message(picture) for picture in decoder.feed(data)]
+    held = bytearray()
+
+    def split(data: bytes) -> list[bytes]:
+        held.extend(data)
+        messages = []
+        while len(held) >= 2 and len(held) >= (end := 2 + int.from_bytes(held[:2], "big")):
+            messages.append(bytes(held[:end]))
+            del held[:end]
+        return messages
+
+    return split
 
 
 def lines() -> Callable[[bytes], list[bytes]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from processes.vitals import Count
@@ -22,8 +22,15 @@ WARM = 1000
 """Messages after which a reader has reserved what it needs."""
 
 
-@pytest.mark.parametrize("spare", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["png", "bare"])
-@pytest.mark.parametrize("count", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("count", "spare"),
+    [
+        (2000, False),
+        pytest.param(10_000, False, marks=pytest.mark.slow),
+        # Rubbish among bare pixels costs a connection each time, and the next one waits up to a second.
+        pytest.param(200, True, marks=pytest.mark.slow),
+    ],
+)
 def test_rubbish_from_the_simulator_is_dropped_and_the_next_good_message_used(
     start: Start, simulator: Callable[..., Command], measured: Callable[..., None], count: int, spare: bool
 ) -> None:
@@ -44,7 +51,7 @@ def test_rubbish_from_the_simulator_is_dropped_and_the_next_good_message_used(
         ),
         *sets(f"simulator.spectator_port={told.port}", "cars.explorers=8", "track=configs/tracks/esses.json"),
     )
-    run.wait(lambda: min(cars.sent, told.sent) >= WARM, what="warm")
+    run.wait(lambda: min(cars.sent, told.sent) >= min(WARM, count / 2), what="warm")
     memory = _memory(run.health())
     run.wait(lambda: cars.sent == told.sent == count, what="all sent")
     run.wait_until_driving(100)
@@ -63,5 +70,9 @@ def test_rubbish_from_the_simulator_is_dropped_and_the_next_good_message_used(
 
 
 def _memory(health: dict) -> dict[str, int]:
-    """Resident bytes of the readers."""
-    return {name: psutil.Process(health[name].pid).memory_info().rss for name in READERS}
+    """The most that each of the readers ever held, in bytes."""
+    memory = {}
+    for name in READERS:
+        lines = Path(f"/proc/{health[name].pid}/status").read_text().splitlines()
+        memory[name] = 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return memory
