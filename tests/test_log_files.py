@@ -488,7 +488,13 @@ def following(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The command with --follow, which has shown a line."""
     write(folder / "a.log", line("before"))
     with subprocess.Popen(
-        command(folder, "--follow"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(folder, "--follow"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background may have them, and so all that they start, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 no threads here
     ) as process:
         assert "before" in process.stdout.readline()
         yield process
