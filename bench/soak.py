@@ -39,7 +39,7 @@ from bench.learning import (
     metric_lines,
 )
 from bench.measure import usage
-from bench.survival import GONE_SECONDS, START_SECONDS, steps_lost
+from bench.survival import START_SECONDS, outlived, steps_lost
 from processes.vitals import Count
 from robo import config
 from robo.cache import Cache, Lost, ProcessHealth, Progress
@@ -128,7 +128,7 @@ class History(NamedTuple):
     ended_early: int | None
     """The exit code, where the command ended before it was told to."""
     leftovers: Sequence[str]
-    """Processes and files that were there GONE_SECONDS after the end."""
+    """Processes and files that outlived it."""
 
 
 def main() -> int:
@@ -173,9 +173,8 @@ def measure(minutes: float, every_s: float, seed: int, *, keep: bool = False) ->
 def soak(folder: RunFolder, seconds: float, every_s: float, seed: int) -> History:
     """Follow a new run for so long from its first train step, with kills, and stop it."""
     redis = f"unix://{folder.redis_socket}"
-    case = Case(
-        "full_speed.yml", seconds, (*SETS, f"redis.url={redis}")
-    )  # nobody answers there: it starts its own
+    # Nobody answers at that URL: the run starts its own there.
+    case = Case("full_speed.yml", seconds, (*SETS, f"redis.url={redis}"))
     with _Quiet(case, folder.name, seed) as (process, _):
         run = _Run(process, Cache(redis, folder.name))
         if (began := run.until_training()) is not None:
@@ -285,20 +284,6 @@ def _descriptors(processes: Iterable[psutil.Process]) -> int:
         with contextlib.suppress(psutil.Error):  # it has just ended
             count += process.num_fds()
     return count
-
-
-def outlived(processes: Iterable[psutil.Process]) -> list[str]:
-    """End those that are still there GONE_SECONDS later. Their command lines.
-
-    One that has ended, though nobody may have asked for its exit code yet, is not there.
-    """
-    left = []
-    for process in psutil.wait_procs(list(processes), timeout=GONE_SECONDS)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                left.append(" ".join(process.cmdline()) or process.name())
-                process.kill()
-    return left
 
 
 def left_files(folder: RunFolder) -> list[str]:

@@ -9,6 +9,7 @@ kill.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import math
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,14 +94,14 @@ def measure(
     folder = RUNS / f"bench-survival-{run.replace(' ', '-')}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     kills: list[float] = []
-    lived, outlived = 0.0, 0
+    lived, left = 0.0, 0
     window: Sequence[Lap] | None = None
     for moment in moments:
         with Running(case, folder.name, seed) as (process, began):
             if not _drives_for(moment, folder, process, began):
                 break
             kills.append(time.time())
-            outlived += kill(process)
+            left += kill(process)
             lived += kills[-1] - began
     else:
         with Running(case, folder.name, seed) as (process, began):
@@ -121,7 +122,7 @@ def measure(
         "train_steps": lines[-1]["train_steps"] if lines else 0,
         "most_train_steps_lost": max(steps_lost(lines, saved, kills), default=0),
         "most_train_steps_between_checkpoints": most_steps_between(saved),
-        "processes_outlived": outlived,
+        "processes_outlived": left,
     }
 
 
@@ -171,10 +172,21 @@ def kill(process: subprocess.Popen[bytes]) -> int:
     started = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    left = [other for other in psutil.wait_procs(started, timeout=GONE_SECONDS)[1] if not is_dead(other)]
-    for other in left:
-        other.kill()  # counted; the next life is not to share the machine with it
-    return len(left)
+    return len(outlived(started))
+
+
+def outlived(processes: Iterable[psutil.Process]) -> list[str]:
+    """End those that are still there GONE_SECONDS later: whatever runs next is to have the machine to itself.
+
+    Their command lines.
+    """
+    left = []
+    for process in psutil.wait_procs(list(processes), timeout=GONE_SECONDS)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if not is_dead(process):
+                left.append(" ".join(process.cmdline()) or process.name())
+                process.kill()
+    return left
 
 
 def is_dead(process: psutil.Process) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench import soak
+from bench import soak, survival
 from bench.learning import Lap
 from bench.soak import (
     History,
@@ -249,7 +249,7 @@ def test_a_minute_is_told_in_a_line() -> None:
 
 
 def test_who_outlives_the_end_is_named_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soak, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(survival, "GONE_SECONDS", 0.2)
     with subprocess.Popen(["sleep", "60"]) as lives, subprocess.Popen(["sleep", "0"]) as ends:
         processes = [psutil.Process(each.pid) for each in (lives, ends)]
         assert outlived(processes) == ["sleep 60"]
