@@ -6,131 +6,54 @@ a whole episode, so that a score belongs to the weights that earned it.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from msgspec.structs import replace
 
 from processes.car_reader import COMMAND
 from processes.channels import Latest, Picture, Queue, Ring
+from processes.explorer_cars import DrivenCar, EvaluationWeights
+from processes.exported import Loaded, Substitute
 from processes.launch import Context
+from processes.orders import OrderBook
 from processes.publisher import Publisher
-from processes.table import AVERAGED, LEARNING, Car
+from processes.table import Car
 from processes.trace import Stage
 from processes.vitals import Count
 from robo import log
-from robo.cache import LapRecord, Telemetry
+from robo.cache import Hand, LapRecord, Outline
 from robo.config import Config
-from robo.driving import actor, starts
+from robo.driving import starts
 from robo.driving.driver import Driver, EpisodeResult, Seen
 from robo.driving.episodes import End
-from robo.driving.experience import Episode, Rows, collector, concatenate
+from robo.driving.experience import Episode, Rows, concatenate
 from robo.driving.laps import Lap
-from robo.driving.policies import FollowColors, Greedy, Policy, boldness, exploring, to_command
+from robo.driving.policies import to_command
 from robo.driving.starts import Anywhere, InTurn, Starts
 from robo.driving.state import CarState, unpack
-from robo.driving.transitions import ACTION_SIZE, observation_size
+from robo.driving.transitions import observation_size
 from robo.film import moment
 from robo.film.moment import Moment
 from robo.perception import kinds
 from robo.protocol.car import Restart
+from robo.simulation.plan_view import outline
 from robo.simulation.tracks import Tracks
 
 STATE_SECONDS = 0.03
 """How long an observation waits for the car state of its moment, which comes by another way."""
 TELEMETRY_SECONDS = 0.25
+"""How often telemetry goes to the cache while nobody watches one of the cars ..."""
+WATCHED_SECONDS = 0.05
+"""... and while somebody does, or drives one."""
+OUTLINE_SECONDS = 2.0
+OUTLINES_KEPT = 64
 LAST_ROOM_SECONDS = 0.3
 """At the run's end: how long to wait for the learner to make room for what is left."""
 REST = COMMAND.pack(0.0, 0.0, 0.0)
 STAY = starts.pack(None)
-
-
-class DrivenCar:
-    """One car of this process: its driver, its policy, and its figures."""
-
-    def __init__(self, car: Car, config: Config, tracks: Tracks, where: Starts | None) -> None:
-        self.car = car
-        self.evaluates = car.role == "evaluator"
-        self.driver = Driver(car.name, config, tracks, evaluation=self.evaluates, starts=where)
-        self.actor = actor.build(config.agent, observation_size(config.observation))
-        self.weights_version = 0
-        self.policy = self._policy(config)
-        self.collector = collector(config)
-        self.number = 0
-        """Frame number of the last observation."""
-        self.action = np.zeros(ACTION_SIZE, np.float32)
-        self.figures = Telemetry(role=car.role)
-
-    def _policy(self, config: Config) -> Policy:
-        if config.driver == "debug":
-            return FollowColors(config.action)
-        if config.driver == "policy":
-            return Exported(Path(config.policy))
-        if self.evaluates:
-            return Greedy(self.actor)
-        random = np.random.default_rng([config.seed, self.car.index])
-        bold = boldness(self.car.index, config.cars.explorers)
-        return exploring(config.agent, self.actor, bold, random)
-
-    def load(self, weights: Latest) -> None:
-        """Take the newest weights, if they are new."""
-        number = weights.number(LEARNING)
-        if number is None or number == self.weights_version:
-            return
-        value = weights.get(LEARNING)
-        if value is not None:
-            self.take(*value)
-
-    def take(self, version: int, weights: bytes) -> None:
-        """Drive with these weights from now on."""
-        if version != self.weights_version:
-            self.actor.load(np.frombuffer(weights, np.float32))
-            self.weights_version = version
-
-
-class Exported:
-    """An exported policy drives."""
-
-    def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from robo.learning.saved_policy import SavedPolicy  # noqa: PLC0415 imports TensorFlow
-
-        self._policy = SavedPolicy(folder)
-
-    def begin(self) -> None:
-        """The policy forgets what it saw."""
-        self._policy.begin()
-
-    def act(self, vector: np.ndarray, observation: np.ndarray) -> np.ndarray:
-        """See Policy."""
-        return self._policy(vector)
-
-
-class EvaluationWeights:
-    """What the evaluator's next episode is driven with: the newest weights, for a number of episodes."""
-
-    def __init__(self, weights: Latest, episodes: int) -> None:
-        self._weights = weights
-        self._episodes = episodes
-        self._left = 0
-        self._value: tuple[int, bytes] | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether there are weights."""
-        self._value = self._value or self._weights.get(AVERAGED)
-        return self._value is not None
-
-    def next(self) -> tuple[int, bytes]:
-        """Version and weights for an episode that begins. Needs ``ready``."""
-        if self._left == 0:
-            self._value = self._weights.get(AVERAGED) or self._value
-            self._left = self._episodes
-        self._left -= 1
-        return self._value
 
 
 class Explorer:
@@ -140,6 +63,7 @@ class Explorer:
         self._context = context
         self._config = context.config
         self._observed = kinds.SHAPES[context.config.observation.kind]
+        self._tracks = tracks
         mine = [car for car in context.run.cars if car.driver == context.name]
         # One for all evaluators: whoever is free takes the next track, so that each is driven once a point.
         evaluation = InTurn(tracks.evaluation, lambda track: tracks[track].length)
@@ -157,8 +81,20 @@ class Explorer:
             self._weights, context.config.evaluation.episodes
         )
         self._experience: Queue | None = context.channels.get(f"experience:{context.name}")
-        self._film: Ring | None = context.channels.get("film:moments")
-        self._publisher = Publisher(context)
+        self._film: Ring = context.channels[f"film:{context.name}"]
+        self._book = OrderBook(context.channels["orders"])
+        self._orders = self._book.now
+        evaluators = [car.index for car in mine if car.role == "evaluator"]
+        size = observation_size(context.config.observation)
+        self._substitute = Substitute(evaluators, size, context.config.action)
+        self._other: Loaded | None = None
+        names = [car.name for car in mine]
+        driven = names if context.config.monitor.control else ()
+        self._publisher = Publisher(context, watched=names, driven=driven)
+        self._hands: Mapping[str, Hand] = {}
+        self._paced_at = 0.0
+        self._outlined_at = 0.0
+        self._outline = lru_cache(OUTLINES_KEPT)(outline)
         self._frames_lost = self._observations.lost
         self._rows: list[Rows] = []
         self._learner_gone = False
@@ -168,6 +104,7 @@ class Explorer:
         """Wait for observations and answer them."""
         if self._observations.bell in self._context.wait(self._observations.bell):
             self._observations.bell.clear()
+            self._follow_orders()
             # Of a car that got ahead of us only the newest matters: its older frames had no answer from us.
             pictures = list({picture.car: picture for picture in self._observations.drain()}.values())
             if lost := self._observations.lost - self._frames_lost:
@@ -176,12 +113,17 @@ class Explorer:
             self._note(Stage.OBSERVED, pictures)
             states = self._states_for(pictures)
             self._note(Stage.STATED, pictures)
+            self._keep_pace(pictures)
             for picture in pictures:
                 self._answer(picture, states[picture.car])
         now = time.monotonic()
-        if now - self._shown_at >= TELEMETRY_SECONDS:
+        fast = self._hands or self._publisher.watched
+        if now - self._shown_at >= (WATCHED_SECONDS if fast else TELEMETRY_SECONDS):
             self._shown_at = now
             self._show()
+        if now - self._outlined_at >= OUTLINE_SECONDS:
+            self._outlined_at = now
+            self._publisher.put_outlines(self._outlines())
 
     def finish(self) -> None:
         """Hand on what is still here, before the end."""
@@ -190,6 +132,28 @@ class Explorer:
         if self._rows:
             self._put(concatenate(self._rows))
         self._publisher.close()
+
+    def _follow_orders(self) -> None:
+        """See what the run was asked to do, and who drives by hand."""
+        self._orders, self._hands = self._book.now, self._publisher.hands
+        other = self._substitute.want(self._orders.policy, self._orders.policy_folder)
+        self._context.complain("policy", self._substitute.trouble)
+        if other is not self._other:
+            for car in self._cars.values():
+                if car.evaluates:
+                    self._close(car, car.driver.interrupt())
+            self._other = other
+
+    def _keep_pace(self, pictures: list[Picture]) -> None:
+        """Where the simulator waits for us: make it as slow as life while somebody drives, or all rest."""
+        if not self._config.simulator.lockstep or not (self._hands or self._orders.paused):
+            return
+        driven = [car for car in self._cars.values() if car.car.name in self._hands]
+        pacemaker = (driven or list(self._cars.values()))[0]
+        if any(picture.car == pacemaker.car.index for picture in pictures):
+            due = self._paced_at + self._config.action.repeat / 60.0
+            self._context.wait(timeout=max(0.0, due - time.monotonic()))
+            self._paced_at = max(due, time.monotonic())
 
     def _states_for(self, pictures: list[Picture]) -> dict[int, CarState | None]:
         """The cars' states of the pictures' moment; older ones, or None, when they don't come in time."""
@@ -211,12 +175,18 @@ class Explorer:
         car = self._cars[picture.car]
         gap = picture.number != car.number + self._config.action.repeat
         car.number = picture.number
-        if gap:
+        car.observation = observation = np.frombuffer(picture.payload, np.float32).reshape(self._observed)
+        hand = self._hands.get(car.car.name)
+        if gap or hand or car.by_hand:
             self._close(car, car.driver.interrupt())
+        car.by_hand = hand is not None
+        if hand is not None:
+            self._let_drive(car, hand, state)
+            return
         if not self._can_drive(car):
+            self._close(car, car.driver.interrupt())
             self._rest(car, None)
             return
-        observation = np.frombuffer(picture.payload, np.float32).reshape(self._observed)
         if state is None or car.driver.seen(state):
             # The state of this moment is not known, so neither is what the last step led to.
             self._close(car, car.driver.interrupt())
@@ -224,6 +194,7 @@ class Explorer:
             self._context.count(Count.LATE_STATES)
         else:
             seen = car.driver.observe(observation, state)
+            car.follow(state)
             # First: its result goes with the weights that drove it.
             episode = self._episode(car, seen.episode)
             if seen.vector is None:
@@ -234,17 +205,43 @@ class Explorer:
                 self._command(car)
                 self._tell_film(car, state)
             self._keep(car, seen)
+            self._keep_lap(car, state, seen.lap)
             self._end(car, seen.episode, episode)
             return
         self._command(car)
 
     def _can_drive(self, car: DrivenCar) -> bool:
-        """Whether there is a policy for the car: an evaluator stands still until something is learned."""
-        return not car.evaluates or self._evaluation is None or self._evaluation.ready
+        """Whether the car is to drive and has a policy: an evaluator waits until something is learned."""
+        if self._orders.paused:
+            return False
+        return not car.evaluates or bool(self._other) or self._evaluation is None or self._evaluation.ready
+
+    def _other_for(self, car: DrivenCar) -> Loaded | None:
+        """The policy that drives the car in place of its own."""
+        return self._other if car.evaluates else None
+
+    def _let_drive(self, car: DrivenCar, hand: Hand, state: CarState | None) -> None:
+        """Somebody drives the car: do what they say. Nothing is learned from it."""
+        self._commands.put(
+            car.car.index, car.number, COMMAND.pack(hand.throttle, hand.turn, hand.brake) + STAY
+        )
+        car.figures = replace(
+            car.figures, decisions=car.figures.decisions + 1, throttle=hand.throttle, turn=hand.turn
+        )
+        if state is not None and (car.state is None or state != car.state):
+            lap = car.driver.laps.update(state)
+            car.follow(state)
+            self._tell_film(car, state)
+            self._keep_lap(car, state, lap)
 
     def _act(
         self, car: DrivenCar, vector: np.ndarray, observation: np.ndarray, *, begins: bool
     ) -> np.ndarray:
+        if other := self._other_for(car):
+            policy = other.policies[car.car.index]
+            if begins:
+                policy.begin()
+            return policy.act(vector, observation)
         if begins:
             car.policy.begin()
         if self._weights is not None and not car.evaluates:
@@ -258,23 +255,23 @@ class Explorer:
         self._commands.put(car.car.index, car.number, REST + starts.pack(restart))
 
     def _command(self, car: DrivenCar) -> None:
-        throttle, turn = to_command(self._config.action, car.action)
+        other = self._other_for(car)
+        throttle, turn = to_command(other.action if other else self._config.action, car.action)
         self._commands.put(car.car.index, car.number, COMMAND.pack(throttle, turn, 0.0) + STAY)
         self._context.trace.note(Stage.DECIDED, car.car.index, car.number)
         car.figures = replace(car.figures, decisions=car.figures.decisions + 1, throttle=throttle, turn=turn)
 
     def _tell_film(self, car: DrivenCar, state: CarState) -> None:
-        if self._film is None or car.car.name != self._config.film.car:
+        ordered = self._orders.film
+        if ordered is None or car.car.name != ordered.car:
             return
         told = Moment(car.figures.throttle, car.figures.turn, state)
         self._film.put(car.car.index, car.number, time.monotonic(), moment.pack(told))
 
     def _keep(self, car: DrivenCar, seen: Seen) -> None:
-        """Keep the step and the lap that one observation completed."""
+        """Keep the step that one observation completed."""
         if seen.transition is not None:
             self._hand_on(car, car.collector.add(seen.transition))
-        if seen.lap is not None:
-            self._keep_lap(car, seen.lap)
 
     def _hand_on(self, car: DrivenCar, rows: Sequence[Rows]) -> None:
         """Have the learner get these rows, together with others."""
@@ -285,7 +282,12 @@ class Explorer:
             self._put(concatenate(self._rows))
             self._rows = []
 
-    def _keep_lap(self, car: DrivenCar, lap: Lap) -> None:
+    def _keep_lap(self, car: DrivenCar, state: CarState, lap: Lap | None) -> None:
+        """Keep the lap that the car completed with this state, if it did, and its line."""
+        if (line := car.tracer.follow(state, lap)) is not None:
+            self._publisher.put_line(car.car.name, line)
+        if lap is None:
+            return
         figures, row = car.figures, car.driver.laps.clean_in_a_row
         best = figures.best_lap
         if lap.clean:
@@ -294,9 +296,8 @@ class Explorer:
             figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + lap.clean, best_lap=best
         )
         log.get().info("lap", car=car.car.name, seconds=round(lap.seconds, 3), clean=lap.clean)
-        self._publisher.add_lap(
-            LapRecord(time.time(), car.car.name, car.car.role, lap.seconds, lap.clean, row)
-        )
+        role = "hand" if car.by_hand else "policy" if self._other_for(car) else car.car.role
+        self._publisher.add_lap(LapRecord(time.time(), car.car.name, role, lap.seconds, lap.clean, row))
 
     def _close(self, car: DrivenCar, result: EpisodeResult | None) -> None:
         """Report an episode that was cut short, if there was one."""
@@ -304,7 +305,7 @@ class Explorer:
 
     def _episode(self, car: DrivenCar, result: EpisodeResult | None) -> Episode | None:
         """What to report of an episode, with the weights that the car has now; None: nothing."""
-        if result is None or self._experience is None or not result.steps:
+        if result is None or self._experience is None or not result.steps or self._other_for(car):
             return None
         weights = car.actor.weights if car.evaluates and car.actor.loaded else None
         return Episode(car.car.role, result, car.weights_version, weights)
@@ -361,8 +362,28 @@ class Explorer:
                 episode_reward=car.driver.total_reward,
                 weights_version=car.weights_version,
                 clean_laps_in_a_row=car.driver.laps.clean_in_a_row,
+                crashes=car.crashes,
+                reward_terms=car.driver.reward_terms,
+                driven_by=self._driven_by(car),
+                observation=_as_bytes(car.observation),
             )
         self._publisher.put_telemetry(telemetry)
+
+    def _driven_by(self, car: DrivenCar) -> str:
+        if car.by_hand:
+            return "hand"
+        other = self._other_for(car)
+        return "paused" if self._orders.paused else other.name if other else ""
+
+    def _outlines(self) -> dict[str, Outline]:
+        """What the tracks look like that the cars are on, where that is known."""
+        numbers = {name: car.state.track for name, car in self._named() if car.state is not None}
+        known = {number: self._tracks.get(number) for number in set(numbers.values())}
+        drawn = {number: self._outline(track, number) for number, track in known.items() if track}
+        return {name: drawn[number] for name, number in numbers.items() if number in drawn}
+
+    def _named(self) -> list[tuple[str, DrivenCar]]:
+        return [(car.car.name, car) for car in self._cars.values()]
 
 
 def main(context: Context) -> None:
@@ -384,6 +405,11 @@ def _starts(car: Car, config: Config, tracks: Tracks, evaluation: Starts) -> Sta
         return None
     random = np.random.default_rng([config.seed, car.index, 1])
     return Anywhere(config.start, tracks.training or range(1), random)
+
+
+def _as_bytes(observation: np.ndarray) -> bytes:
+    """An observation's numbers, 0..1, as a byte each."""
+    return (observation.clip(0.0, 1.0) * 255.0).astype(np.uint8).tobytes()
 
 
 def _fresh(driver: Driver, state: CarState | None) -> bool:

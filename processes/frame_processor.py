@@ -10,15 +10,19 @@ import numpy as np
 
 from processes.channels import Ring
 from processes.launch import Context
+from processes.orders import OrderBook
 from processes.publisher import Publisher
 from processes.trace import Stage
 from processes.vitals import Count
+from robo.cache import Frame
 from robo.perception import kinds
 from robo.protocol.car import DEFAULT_IMAGE_WIDTH, is_raw
 from robo.simulation.png import PngEncoder
 
 PICTURE_SECONDS = 0.5
-"""How often a car's picture goes to the cache, for whoever watches."""
+"""How often a car's picture goes to the cache while nobody watches it ..."""
+WATCHED_SECONDS = 0.04
+"""... and while somebody does; decisions in realtime are a little farther apart, so all of them are shown."""
 _PNG_SIZE = slice(16, 24)
 """Where a PNG says how wide and high it is."""
 _PNG_CHUNKS = 8
@@ -36,9 +40,9 @@ def main(context: Context) -> None:
     mine = [car for car in context.run.cars if car.group == context.group]
     names = {car.index: car.name for car in mine}
     rings: dict[int, Ring] = {car.index: context.channels[f"observations:{car.driver}"] for car in mine}
-    film: Ring | None = context.channels.get("film:pictures")
-    filmed = context.config.film.car
-    publisher = Publisher(context)
+    film: Ring = context.channels[f"film:{context.name}"]
+    orders = OrderBook(context.channels["orders"])
+    publisher = Publisher(context, watched=list(names.values()))
     encoder = PngEncoder(width, width * 80 // 128, PNG_LEVEL)
     shown = dict.fromkeys(names, 0.0)
     lost_before = frames.lost
@@ -57,16 +61,20 @@ def main(context: Context) -> None:
             if frame is None:
                 context.count(Count.MESSAGES, event="frame is no picture, dropped", car=names[picture.car])
                 continue
-            if film is not None and names[picture.car] == filmed:
+            name, ordered = names[picture.car], orders.now.film
+            if ordered is not None and ordered.car == name:
                 film.put(picture.car, picture.number, picture.received, picture.payload)
             observation = see(frame)
             rings[picture.car].put(picture.car, picture.number, picture.received, observation.tobytes())
             context.trace.note(Stage.PROCESSED, picture.car, picture.number)
             now = time.monotonic()
-            if now - shown[picture.car] >= PICTURE_SECONDS:
+            if now - shown[picture.car] >= (
+                WATCHED_SECONDS if name in publisher.watched else PICTURE_SECONDS
+            ):
                 shown[picture.car] = now
-                raw = is_raw(picture.payload, width)
-                publisher.put_frame(names[picture.car], encoder.encode(frame) if raw else picture.payload)
+                png = encoder.encode(frame) if is_raw(picture.payload, width) else picture.payload
+                at = time.time() - (now - picture.received)
+                publisher.put_frame(name, Frame(at, picture.number, png))
         if lost := frames.lost - lost_before:
             lost_before += lost
             context.count(Count.FRAMES, lost, event="frames lost")

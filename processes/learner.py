@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -14,19 +14,22 @@ import numpy as np
 
 from processes.channels import Latest, Queue
 from processes.launch import Context
+from processes.orders import OrderBook
 from processes.publisher import Publisher
 from processes.scheduling import learner_threads
 from processes.table import AVERAGED, LEARNING
 from processes.vitals import Count
 from robo import log
-from robo.cache import Progress
+from robo.cache import Point, Progress
 from robo.config import Config
 from robo.driving.experience import Episode, layout
 from robo.driving.transitions import observation_size
 from robo.errors import FatalError
+from robo.learning import evaluation
 from robo.learning.average import Average
 from robo.learning.checkpoints import Checkpoints
-from robo.learning.evaluation import Point, Points, figures
+from robo.learning.evaluation import Points, figures
+from robo.learning.metrics import Kind, finite
 from robo.learning.replay import Replay, write_arrays
 from robo.learning.summary import EpisodeSummary
 
@@ -93,6 +96,8 @@ class Learner:
         ]
         self._weights: Latest = context.channels["weights"]
         self._publisher = Publisher(context)
+        self._book = OrderBook(context.channels["orders"])
+        self._saves = self._book.now.saves
         self._replay = Replay(
             config.replay.capacity,
             layout(config),
@@ -155,7 +160,8 @@ class Learner:
                 self._keep_good()
             if progress.elapsed():
                 self._show()
-            if checkpoint.elapsed():
+            if checkpoint.elapsed() or self._saves != self._book.now.saves:
+                self._saves = self._book.now.saves
                 self._save()
 
     def finish(self) -> None:
@@ -184,8 +190,11 @@ class Learner:
                 self._context.count(Count.ROWS, self._replay.rejected - rejected, event="rows rejected")
 
     def _train(self) -> bool:
-        """Do a few train steps, if replay allows some. Whether it did."""
-        if self._pace.allowed(self._replay.inserted, self._agent.step) < STEPS_A_CALL:
+        """Do a few train steps, if replay allows some and the run is not paused. Whether it did."""
+        if (
+            self._book.now.paused
+            or self._pace.allowed(self._replay.inserted, self._agent.step) < STEPS_A_CALL
+        ):
             return False
         size = self._config.agent.batch_size
         if self._config.replay.priority:
@@ -240,12 +249,11 @@ class Learner:
         for point in self._points.add(episode):
             self._take_point(point, age)
 
-    def _take_point(self, point: Point, weights_age_s: float | None) -> None:
+    def _take_point(self, point: evaluation.Point, weights_age_s: float | None) -> None:
         """Note what an evaluation came to, and keep its policy if it is the best."""
         values = figures(point.complete_results, restarted=self._config.tracks.training > 0)
         age = {} if weights_age_s is None else {"weights_age_s": weights_age_s}
-        with self._writing("metrics"):
-            self._metrics.write("evaluation", self._replay.inserted, self._agent.step, values | age)
+        self._tell("evaluation", values | age)
         details = {
             "env_steps": self._replay.inserted,
             "agent": msgspec.to_builtins(self._config.agent),
@@ -267,11 +275,17 @@ class Learner:
         }
         self._collected = EpisodeSummary()
         losses = {name: float(value) for name, value in self._losses.items()}
-        with self._writing("metrics"):
-            self._metrics.write("collection", *steps, collected)
-            if losses:
-                self._metrics.write("training", *steps, {**losses, "train_steps_per_s": self._rates[1]})
+        self._tell("collection", collected)
+        if losses:
+            self._tell("training", {**losses, "train_steps_per_s": self._rates[1]})
         self._values = {**collected, **losses}
+
+    def _tell(self, kind: Kind, values: Mapping[str, float]) -> None:
+        """Add a point to the curves: in the run's folder, and for whoever watches."""
+        steps = (self._replay.inserted, self._agent.step)
+        with self._writing("metrics"):
+            self._metrics.write(kind, *steps, values)
+        self._publisher.add_point(Point(time.time(), kind, *steps, finite(values)))
 
     def _show(self) -> None:
         progress = Progress(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from processes.connect import connect
 from processes.redis_server import find_binary
 from processes.table import cars, filmed
+from robo.access import TOKEN, check_control
 from robo.cache import Cache, Lost
 from robo.config import Config, without_password
 from robo.errors import UserError
 from robo.simulation.track import Track
+
+PAGE_PORTS = 20
+"""So many are tried for the page, one after another."""
+MOST_PORT = 65535
 
 
 def check(config: Config) -> Config:
@@ -29,7 +35,26 @@ def check(config: Config) -> Config:
     if config.film.car and filmed(config) is None:
         names = ", ".join(car.name for car in cars(config))
         raise UserError(f"film.car: no car is called {config.film.car!r}; choose one of: {names}")
-    return _listening_ports(config) if config.simulator.embedded else _known_host(config)
+    config = _listening_ports(config) if config.simulator.embedded else _known_host(config)
+    return _page_port(config) if config.monitor.enabled else config
+
+
+def _page_port(config: Config) -> Config:
+    """Take the next free port where the page's is in use, by another run's page most likely.
+
+    Raises UserError when the page can't be where it is to be, or would do what anybody asks.
+    """
+    settings = config.monitor
+    check_control(settings.bind, control=settings.control, token=os.environ.get(TOKEN, ""))
+    for port in range(settings.port, min(settings.port + PAGE_PORTS, MOST_PORT + 1)):
+        try:
+            probe = listen(settings.bind, port, "monitor.port")
+        except UserError as error:
+            trouble = error
+        else:
+            with probe:
+                return replace(config, monitor=replace(settings, port=probe.getsockname()[1]))
+    raise trouble
 
 
 def redis_url(config: Config, own: str) -> tuple[str, bool]:
@@ -63,7 +88,7 @@ def _listening_ports(config: Config) -> Config:
             for key in keys
         ]
         ports = {key: probe.getsockname()[1] for key, probe in zip(keys, probes, strict=True)}
-    return msgspec.structs.replace(config, simulator=msgspec.structs.replace(simulator, **ports))
+    return replace(config, simulator=replace(simulator, **ports))
 
 
 def listen(host: str, port: int, key: str) -> socket.socket:
@@ -74,7 +99,8 @@ def listen(host: str, port: int, key: str) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             what = f"port in use; end what runs there, or take any free one: --set {key}=0"
         else:
-            what = f"{error.strerror or error}; choose an address of this machine with simulator.bind"
+            bind = f"{key.partition('.')[0]}.bind"
+            what = f"{error.strerror or error}; choose an address of this machine with {bind}"
         raise UserError(f"{key}: can't listen at {host}:{port}: {what}") from None
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from robo.cache import Cache, LapRecord, Progress
 from robo.config import Limits
 
+ROLES = ("explorer", "evaluator")
+"""Laps that somebody drove by hand, or an exported policy that was asked for, are not the run's."""
+
 
 @dataclass
 class Figures:
@@ -54,7 +57,7 @@ class Follower:
         self.figures.wall_seconds = now - self._started
         self.figures.progress = self._cache.progress()
         self._place, laps = self._cache.laps(self._place)
-        new = [lap for lap in laps if lap.car in self._scored]
+        new = [lap for lap in laps if lap.car in self._scored and lap.role in ROLES]
         for lap in new:
             self._count(lap)
         return new

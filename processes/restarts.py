@@ -13,8 +13,10 @@ class RestartPolicy:
     As an Erlang supervisor's restart intensity. Times are in seconds of whatever clock the caller uses.
     """
 
-    def __init__(self, settings: Supervision) -> None:
+    def __init__(self, settings: Supervision, *, gives_up: bool = True) -> None:
+        """``gives_up``: whether there is a too often; without, the wait just grows no longer."""
         self._settings = settings
+        self._gives_up = gives_up
         self._failures: deque[float] = deque()
         self.count = 0
         """Restarts so far."""
@@ -24,7 +26,7 @@ class RestartPolicy:
         self._failures.append(now)
         while now - self._failures[0] > self._settings.max_restarts_seconds:
             self._failures.popleft()
-        if len(self._failures) >= self._settings.max_restarts:
+        if self._gives_up and len(self._failures) >= self._settings.max_restarts:
             return None
         self.count += 1
         wait = self._settings.backoff_seconds * 2.0 ** (len(self._failures) - 1)

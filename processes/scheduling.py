@@ -33,13 +33,14 @@ def learner_threads(config: Config, cores: int) -> int:
 def share(config: Config, row: Process, cores: list[int]) -> list[int]:
     """The cores for a process: the last ones for the learner, the others for everybody else.
 
-    All for everybody where nothing is learned, where the learner wants all, and where it is set so; and for
-    Redis, which needs next to nothing, and which others are to find awake when theirs are busy.
+    All for everybody where nothing is learned, where the learner wants all, and where it is set so; for
+    Redis, which needs next to nothing, and which others are to find awake when theirs are busy; and for the
+    page, for which nobody waits: it takes what is left anywhere.
     """
     count = learner_threads(config, len(cores))
     if not config.learner.own_cores or config.driver != "agent" or count >= len(cores):
         return cores
-    if row.name == "redis":
+    if row.name in ("redis", "monitor"):
         return cores
     return cores[-count:] if row.name == "learner" else cores[:-count]
 

@@ -21,6 +21,7 @@ from processes.progress import Figures, Follower
 from processes.supervisor import Outcome, Supervisor
 from processes.table import cars, channels, processes
 from processes.vitals import Count
+from processes.watchers import Watchers
 from robo import log
 from robo.cache import Cache, Lost, ProcessHealth
 from robo.config import Config
@@ -99,7 +100,9 @@ def _supervise(
     supervisor = Supervisor(run_, table, channels(config), lambda _: cache.answers(), console.say)
     scored = {car.name for car in fleet if car.role == "evaluator"} or {car.name for car in fleet}
     follower = Follower(cache, scored, config.limits, psutil.Process().create_time())
-    look = _Look(supervisor, follower, cache, console, Merged(folder.path / "logs", only_new=True))
+    look = _Look(supervisor, follower, cache, console, run_)
+    if config.monitor.enabled:
+        console.say(f"page: http://{config.monitor.bind}:{config.monitor.port}/")
     if not managed_redis:
         with contextlib.suppress(Lost):
             cache.clear()
@@ -117,13 +120,14 @@ class _Look:
     """Called on every tick: reads the cache now and then, shows the run, and says whether it goes on."""
 
     def __init__(
-        self, supervisor: Supervisor, follower: Follower, cache: Cache, console: Console, logs: Merged
+        self, supervisor: Supervisor, follower: Follower, cache: Cache, console: Console, run: Run
     ) -> None:
         self._supervisor = supervisor
         self._follower = follower
         self._cache = cache
         self._console = console
-        self._logs = logs
+        self._logs = Merged(run.folder / "logs", only_new=True)
+        self._watchers = Watchers(cache, supervisor, run)
         self._next = 0.0
         self.ended_by = ""
 
@@ -146,6 +150,7 @@ class _Look:
         try:
             laps = self._follower.read(time.time())
             self._cache.put_processes(health)
+            self._watchers.look(now)
         except Lost:
             laps = []
             figures.troubles.insert(0, "no Redis")
@@ -156,7 +161,7 @@ class _Look:
                 at = lap.at - time.time() + figures.wall_seconds
                 self._console.say(f"{at:6.1f} s  {lap.car}: clean lap in {lap.seconds:.2f} s{row}")
         self._console.show(figures)
-        self.ended_by = self._follower.reached() or ""
+        self.ended_by = self._follower.reached() or self._watchers.requests.stop
         return not self.ended_by
 
 

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 from processes import launch
 from processes.channels import Latest, Queue, Ring
+from processes.orders import OrderBook, Orders, film
 from processes.restarts import RestartPolicy
-from processes.table import Channel, Process, endpoints
+from processes.table import ORDERS_BYTES, Channel, Process, endpoints
+from processes.usage import Usage
 from processes.vitals import Vitals
 from robo import log
 from robo.cache import ProcessHealth
@@ -70,6 +72,9 @@ class Child:
         """Why we have killed the process; empty: we have not."""
         self.probe_at = 0.0
         """When next to ask one that does not beat whether it answers."""
+        self.asked_by = 0.0
+        """When a process that was asked to end, so that another takes its place, is killed; 0: it was not."""
+        self.usage = Usage()
 
     @property
     def alive(self) -> bool:
@@ -99,9 +104,16 @@ class Supervisor:
         self._probe = probe
         self._say = say
         self._children = {
-            row.name: Child(row, index, RestartPolicy(self._settings)) for index, row in enumerate(table)
+            row.name: Child(row, index, RestartPolicy(self._settings, gives_up=row.vital))
+            for index, row in enumerate(table)
         }
         launch.load(row.module for row in table)
+        self.cars = run.cars
+        # Where no process takes orders, they are given to nobody.
+        self.orders = OrderBook(self._channels.get("orders") or Latest(1, ORDERS_BYTES))
+        """What the processes are told to do while they run."""
+        if car := run.config.film.car:
+            self.orders.give(Orders(film=film("", car, run.config.film.seconds)))
         self._outcome: Outcome | None = None
         self._stop_by: float | None = None
 
@@ -128,12 +140,29 @@ class Supervisor:
                 state=child.state.value,
                 pid=child.process.pid if child.alive else None,
                 restarts=child.policy.count,
-                beat_age_s=now - self._vitals.last_beat(child.index) if child.alive else None,
+                # One that beat since ``now`` is no younger than that.
+                beat_age_s=max(0.0, now - self._vitals.last_beat(child.index)) if child.alive else None,
                 complaint=self._vitals.complaint(child.index),
                 counts={what.value: number for what, number in self._vitals.counts(child.index).items()},
+                **child.usage.of(child.process.pid if child.alive else None, now),
             )
             for name, child in self._children.items()
         }
+
+    def restart(self, name: str) -> str:
+        """Have a process end as it does at a run's end, and another take its place.
+
+        What keeps it from that, in words; empty: nothing.
+        """
+        child = self._children.get(name)
+        if child is None:
+            return f"no process is called {name}"
+        if child.state is not State.RUNNING:
+            return f"{name} does not run: it is {child.state.value}"
+        log.get().info("to be restarted, as was asked for", child=name)
+        child.asked_by = time.monotonic() + self._settings.stop_seconds
+        child.process.terminate()
+        return ""
 
     def _advance(self, child: Child) -> None:
         """Do for one process what its state and the time ask for."""
@@ -150,6 +179,9 @@ class Supervisor:
                 log.get().info("ready", child=child.row.name, after_s=seconds)
             elif now - child.started_at > self._settings.ready_seconds:
                 self._end(child, f"was not ready after {self._settings.ready_seconds:g} s")
+        elif child.asked_by:
+            if now > child.asked_by:
+                self._end(child, "did not stop in time to be restarted")
         else:
             self._watch(child, now)
 
@@ -173,7 +205,7 @@ class Supervisor:
         self._vitals.reset(child.index, now)
         mine = endpoints(self._rows, child.row.name, self._channels)
         context = launch.Context(self._run, child.row, child.index, self._vitals, mine)
-        child.started_at, child.killed_for = now, ""
+        child.started_at, child.killed_for, child.asked_by = now, "", 0.0
         try:
             child.process = launch.start(context)
         except (OSError, EOFError) as error:
@@ -193,13 +225,17 @@ class Supervisor:
 
     def _ended(self, child: Child, now: float) -> None:
         """A process ended that nobody asked to: start it again, or give up."""
+        if child.asked_by:
+            child.policy.count += 1
+            child.state, child.not_before = State.WAITING, now
+            return
         code, cause = child.process.exitcode, self._cause(child)
         if code == ORPHANED:
             # Nobody was left to say what became of it, and it must not live on beside its replacement.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.process.pid, signal.SIGKILL)
         # What is bad input at the start, such as a port in use, may pass once the run is under way.
-        if code == launch.FATAL or (code == launch.BAD_INPUT and not child.was_ready):
+        if child.row.vital and (code == launch.FATAL or (code == launch.BAD_INPUT and not child.was_ready)):
             log.get().error("ended", child=child.row.name, exit_code=code, cause=cause)
             self._give_up(child, Outcome(code if code == launch.BAD_INPUT else 1, cause))
             return

@@ -22,6 +22,7 @@ FRAME_BYTES = 65535
 """The largest picture that the wire's two length bytes can announce."""
 RING_SLOTS = 64
 COMMAND_BYTES = 12 + START_BYTES
+ORDERS_BYTES = 1024
 PACKING_BYTES = 4096
 """More than a message's size beyond that of its arrays."""
 
@@ -57,6 +58,8 @@ class Process(NamedTuple):
     """Whether it reports heartbeats; a program that is not ours can't, and is asked whether it answers."""
     hurries: bool = False
     """Whether a frame waits for it."""
+    vital: bool = True
+    """Whether a run that is without it for good is better ended."""
 
 
 class Channel(NamedTuple):
@@ -117,11 +120,14 @@ def processes(config: Config, *, managed_redis: bool) -> list[Process]:
     processors = tuple(f"frame_processor{group}" for group in groups)
     rows += [row(name, "processes.frame_processor", after=redis, hurries=True) for name in processors]
     rows += [row(name, "processes.explorer", after=redis, hurries=True) for name in drivers]
+    rows.append(row("recorder", "processes.recorder", vital=False))
+    # So that a film that is asked for in the settings begins with the first picture.
     recorder = ("recorder",) if filmed(config) else ()
-    rows += [row(name, "processes.recorder") for name in recorder]
     ready = (*simulator, "spectator_reader", *processors, *drivers, *recorder)
     readers = [f"car_reader{group}" for group in groups]
     rows += [row(name, "processes.car_reader", after=ready, hurries=True) for name in readers]
+    if config.monitor.enabled:
+        rows.append(row("monitor", "processes.monitor", after=redis, vital=False))
     return rows
 
 
@@ -186,16 +192,26 @@ def channels(config: Config) -> list[Channel]:
             rows.append(
                 Channel(f"experience:{driver}", "queue", (driver,), ("learner",), 0, size, carries, hertz)
             )
-    if car := filmed(config):
-        processor = f"frame_processor{car.group}"
-        film = [
-            ("film:pictures", processor, FRAME_BYTES, "PNG, or bare pixels"),
-            ("film:moments", car.driver, MOMENT_BYTES, "the car's state and command"),
-        ]
-        rows += [
-            Channel(name, "ring", (writer,), ("recorder",), RING_SLOTS, size, carries, decisions)
-            for name, writer, size, carries in film
-        ]
+    processors = tuple(f"frame_processor{group}" for group in sorted({car.group for car in fleet}))
+    film = [(name, FRAME_BYTES, "PNG, or bare pixels, of the filmed car") for name in processors]
+    film += [(name, MOMENT_BYTES, "the filmed car's state and command") for name in drivers]
+    rows += [
+        Channel(f"film:{writer}", "ring", (writer,), ("recorder",), RING_SLOTS, size, carries, decisions)
+        for writer, size, carries in film
+    ]
+    readers = ("learner",) if config.driver == "agent" else ()
+    rows.append(
+        Channel(
+            "orders",
+            "latest",
+            ("supervisor",),
+            (*readers, *processors, *drivers, "recorder"),
+            1,
+            ORDERS_BYTES,
+            "what the run was asked to do",
+            0.0,
+        )
+    )
     if config.driver == "agent":
         hertz = 1.0 / config.learner.publish_seconds
         rows.append(

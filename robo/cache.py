@@ -1,13 +1,24 @@
 """The car-state cache in Redis: every key and the type of its values, in one place.
 
-Keys, all under ``robo:RUN:`` (hashes hold the latest value a field; the stream is capped):
+Keys, all under ``robo:RUN:`` (hashes hold the latest value a field; streams and lists are capped):
 
-    cars       car name -> CarState                  spectator_reader writes
-    frames     car name -> PNG of a recent frame     frame_processor writes
-    telemetry  car name -> Telemetry                 explorers write
-    processes  process name -> ProcessHealth         supervisor writes
-    learner    "progress" -> Progress                learner writes
-    laps       stream of LapRecord                   explorers write
+    cars       car name -> CarState                     spectator_reader writes
+    frames     car name -> Frame of a moment ago        frame_processor writes
+    telemetry  car name -> Telemetry                    explorers write
+    lines      car name -> LapLine                      explorers write
+    outlines   car name -> Outline of its track         explorers write
+    processes  process name -> ProcessHealth            supervisor writes
+    box        "run" -> RunInfo, "machine" -> Machine, "shelf" -> Shelf    supervisor writes
+    learner    "progress" -> Progress                   learner writes
+    film       "status" -> FilmStatus                   recorder writes
+    laps       stream of LapRecord                      explorers write
+    curves     stream of Point                          learner writes
+    watched:CAR    there while somebody watches the car     monitors write
+    hand:CAR       Hand, while somebody drives the car      monitors write
+    requests   list of Request, taken by the supervisor     monitors and commands write
+    answer:ID  Answer to a request, for a while             supervisor writes
+
+And ``robo:runs``, a sorted set of all runs' names by when they were last heard of.
 
 The cache is for whoever watches: no frame waits for it. Values are JSON, but for the pictures. Nothing is
 pickled. Every method raises ``Lost``, and nothing else, when Redis can't be reached, refuses, or has what was
@@ -18,9 +29,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import redis
@@ -29,6 +41,16 @@ from redis.maint_notifications import MaintNotificationsConfig
 from robo.driving.state import CarState
 
 LAPS_KEPT = 1000
+POINTS_KEPT = 20_000
+"""Of the curves; two a log interval, for some hours."""
+REQUESTS_KEPT = 20
+REQUEST_SECONDS = 5.0
+"""A request that nobody has taken by then is forgotten: whoever asked was told that the run is silent."""
+ANSWER_SECONDS = 60
+WATCHED_SECONDS = 3.0
+"""A watch ends when it has not been renewed for so long."""
+HAND_SECONDS = 0.5
+"""And so does driving by hand."""
 TIMEOUT_SECONDS = 0.5
 """For connecting, and for every piece of an answer, unless the URL says otherwise."""
 LONGEST_COMPLAINT = 300
@@ -36,8 +58,25 @@ LONGEST_COMPLAINT = 300
 _FILE_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _REPEATS = ", with args"
 """What a server that does not know a command goes on with: all that it was sent, or half of it."""
+_FRAME = struct.Struct("<dQ")
+_RUNS = "robo:runs"
+_KEYS = (
+    "cars",
+    "frames",
+    "telemetry",
+    "lines",
+    "outlines",
+    "processes",
+    "box",
+    "learner",
+    "film",
+    "laps",
+    "curves",
+)
 _PLACE = re.compile(rb"\d+-\d+")
 
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Turn = Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
 T = TypeVar("T", bound=msgspec.Struct)
 V = TypeVar("V")
 
@@ -76,6 +115,14 @@ class Telemetry(msgspec.Struct, frozen=True):
     weights_version: int = 0
     late_states: int = 0
     """Observations whose car state was not yet known."""
+    crashes: int = 0
+    """Walls touched since the process began."""
+    reward_terms: dict[str, float] = {}
+    """What ``episode_reward`` is made of, by name."""
+    driven_by: str = ""
+    """``hand``, ``paused``, or an exported policy's name; empty: the driver that is configured."""
+    observation: bytes = b""
+    """The newest frame's, uint8: 0 to 255 for 0.0 to 1.0, in the observation's own order."""
 
 
 class ProcessHealth(msgspec.Struct, frozen=True):
@@ -92,6 +139,10 @@ class ProcessHealth(msgspec.Struct, frozen=True):
     """What it says is not as it should be."""
     counts: dict[str, int] = {}
     """What it has counted, of all its lives together."""
+    cpu: float | None = None
+    """Share of one core that it has used since the last look; None while not known."""
+    memory: int | None = None
+    """Bytes in memory, without the files that it shares."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -116,6 +167,182 @@ class LapRecord(msgspec.Struct, frozen=True):
     seconds: float
     clean: bool
     clean_in_a_row: int
+
+
+class Frame(NamedTuple):
+    """A car's picture."""
+
+    at: float
+    """Unix time, seconds, when its last byte had come from the simulator."""
+    number: int
+    """Counts the frames of one connection of the car."""
+    png: bytes
+
+
+class LapLine(msgspec.Struct, frozen=True):
+    """The line of a car's last complete lap."""
+
+    track: int
+    seconds: float
+    clean: bool
+    points: list[tuple[float, float, float]]
+    """x and z, metres, and speed, m/s, at each decision."""
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """A track from above, x and z in metres."""
+
+    track: int
+    """Its number in the run."""
+    name: str
+    length: float
+    left: list[tuple[float, float]]
+    """The edge of the floor, once round, without its first point again at the end."""
+    right: list[tuple[float, float]]
+    obstacles: list[list[tuple[float, float]]] = []
+    """The corners of each."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A point of the learning curves, as in the run's metrics."""
+
+    at: float
+    """Unix time, seconds."""
+    kind: Literal["collection", "training", "evaluation"]
+    env_steps: int
+    train_steps: int
+    values: dict[str, float | None]
+
+
+class CarInfo(msgspec.Struct, frozen=True):
+    """A car of a run."""
+
+    name: str
+    role: Literal["explorer", "evaluator"]
+    driver: str
+    """The process that decides for it."""
+
+
+class RunInfo(msgspec.Struct, frozen=True):
+    """What a run is."""
+
+    at: float
+    """Unix time, seconds, when the supervisor last told this."""
+    started_at: float
+    agent: str
+    """ddpg, td3, sac, rdpg; what drives, where nothing is learned: debug, policy."""
+    clock: Literal["lockstep", "realtime"]
+    simulator: str
+    """``embedded``, or host and port."""
+    track: str
+    """Its file's name without the ending; empty: not known."""
+    cars: list[CarInfo]
+    observation: str
+    """Its kind: color_grid, color_mass."""
+    observation_shape: list[int]
+    throttle_max: float
+    """What full throttle of the policies is, 0..1."""
+    decisions_per_second: float
+    """Of simulation time."""
+    control: bool
+    """Whether the run does what it is asked to from a page."""
+    paused: bool = False
+    policy: str = ""
+    """The exported policy that the evaluators drive; empty: what is learned."""
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The machine that a run is on."""
+
+    at: float
+    cores: int
+    cpu: float
+    """Share of all cores that is busy, 0..1."""
+    memory_used: int
+    """Bytes, as the rest."""
+    memory_total: int
+    disk_free: int
+    """Where the run's folder is."""
+    disk_total: int
+
+
+class SavedCheckpoint(msgspec.Struct, frozen=True):
+    """A checkpoint of the run."""
+
+    name: str
+    at: float
+    env_steps: int
+    train_steps: int
+    bytes: int
+
+
+class SavedPolicy(msgspec.Struct, frozen=True):
+    """An exported policy on the run's machine."""
+
+    name: str
+    """Its folder, from the project's."""
+    at: float
+    train_step: int | None
+    clean_lap_rate: float | None
+    lap_time: float | None
+    """Seconds, mean of the clean laps of its evaluation."""
+    metres: float | None
+    """Mean of its evaluation's episodes."""
+    track: str
+    """What it was scored on; empty: not known."""
+    fits: str
+    """Why the run's cars can't be driven by it; empty: they can."""
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """What a run can be resumed from, and what cars can be driven by; newest first."""
+
+    checkpoints: list[SavedCheckpoint]
+    policies: list[SavedPolicy]
+
+
+class FilmStatus(msgspec.Struct, frozen=True):
+    """The film that is being made, or was the last one."""
+
+    at: float
+    id: str
+    """Of the request; empty: it is of the run's settings."""
+    car: str
+    path: str
+    """From the project's folder, where it is in there."""
+    seconds: float
+    """Of simulation time, so far."""
+    over: bool
+    trouble: str = ""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Something that a run is asked to do."""
+
+    id: str
+    what: Literal["pause", "resume", "stop", "save", "restart", "policy", "film", "cut"]
+    target: str = ""
+    """The process to restart; the policy's name, empty for what is learned; the car to film."""
+    seconds: float = 0.0
+    """Of film, in simulation time; 0: until ``cut``."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a request."""
+
+    done: bool
+    text: str
+
+
+class Hand(msgspec.Struct, frozen=True):
+    """What somebody who drives a car by hand wants of it."""
+
+    throttle: Share = 0.0
+    """0..1, as the simulator takes it."""
+    turn: Turn = 0.0
+    """-1..1, positive to the left."""
+    brake: Share = 0.0
+    """0..1."""
 
 
 class Cache:
@@ -147,9 +374,8 @@ class Cache:
 
     def clear(self) -> None:
         """Forget what an earlier session of the run left."""
-        keys = ("cars", "frames", "telemetry", "processes", "learner", "laps")
         with self._asking():
-            _must_be(int, self._redis.delete(*(self._prefix + key for key in keys)))
+            _must_be(int, self._redis.delete(*(self._prefix + key for key in (*_KEYS, "requests"))))
 
     def put_cars(self, cars: Mapping[str, CarState]) -> None:
         """Write the newest state of some cars."""
@@ -171,16 +397,24 @@ class Cache:
             values = zip(names, self._redis.hmget(self._prefix + "cars", names), strict=True)
             return [None if value is None else decode(value) for _, value in values]
 
-    def put_frame(self, car: str, png: bytes) -> None:
+    def put_frame(self, car: str, frame: Frame) -> None:
         """Write a car's newest picture."""
         with self._asking():
-            _must_be(int, self._redis.hset(self._prefix + "frames", car, png))
+            data = _FRAME.pack(frame.at, frame.number) + frame.png
+            _must_be(int, self._redis.hset(self._prefix + "frames", car, data))
 
-    def frame(self, car: str) -> bytes | None:
-        """A car's newest picture, as PNG."""
+    def frame(self, car: str) -> Frame | None:
+        """A car's newest picture."""
+        return self.frames([car])[0]
+
+    def frames(self, cars: Iterable[str]) -> list[Frame | None]:
+        """The newest picture of each car; None where there is none yet."""
+        cars = list(cars)
+        if not cars:
+            return []
         with self._asking():
-            png = self._redis.hget(self._prefix + "frames", car)
-            return None if png is None else _must_be(bytes, png)
+            answers = zip(cars, self._redis.hmget(self._prefix + "frames", cars), strict=True)
+            return [None if answer is None else _frame(_must_be(bytes, answer)) for _, answer in answers]
 
     def put_telemetry(self, cars: Mapping[str, Telemetry]) -> None:
         """Write the newest telemetry of some cars."""
@@ -189,6 +423,22 @@ class Cache:
     def telemetry(self) -> dict[str, Telemetry]:
         """The newest telemetry of every car."""
         return self._all("telemetry", Telemetry)
+
+    def put_lines(self, lines: Mapping[str, LapLine]) -> None:
+        """Write the lines of some cars' last laps."""
+        self._put("lines", lines)
+
+    def lines(self) -> dict[str, LapLine]:
+        """The line of every car's last lap."""
+        return self._all("lines", LapLine)
+
+    def put_outlines(self, outlines: Mapping[str, Outline]) -> None:
+        """Write what the tracks look like that some cars are on."""
+        self._put("outlines", outlines)
+
+    def outlines(self) -> dict[str, Outline]:
+        """What the track looks like that each car is on."""
+        return self._all("outlines", Outline)
 
     def put_processes(self, processes: Mapping[str, ProcessHealth]) -> None:
         """Write the health of every process."""
@@ -206,19 +456,159 @@ class Cache:
         """How far the learner is; None before it has begun."""
         return self._all("learner", Progress).get("progress")
 
+    def put_box(
+        self, run: RunInfo | None = None, machine: Machine | None = None, shelf: Shelf | None = None
+    ) -> None:
+        """Write what is new of the run, its machine and what it has saved; and that the run is there."""
+        parts = {"run": run, "machine": machine, "shelf": shelf}
+        self._put("box", {name: part for name, part in parts.items() if part is not None})
+        if run is not None:
+            name = self._prefix.removeprefix("robo:").removesuffix(":")
+            with self._asking():
+                _must_be(int, self._redis.zadd(_RUNS, {name: run.at}))
+
+    def box(self) -> tuple[RunInfo | None, Machine | None, Shelf | None]:
+        """What is known of the run, its machine and what it has saved."""
+        types: tuple[tuple[str, type], ...] = (("run", RunInfo), ("machine", Machine), ("shelf", Shelf))
+        with self._asking():
+            values = self._redis.hmget(self._prefix + "box", [name for name, _ in types])
+            pairs = zip(values, types, strict=True)
+            return tuple(
+                None if value is None else self._decoder(type_).decode(value) for value, (_, type_) in pairs
+            )
+
+    def runs(self) -> dict[str, float]:
+        """All runs in this Redis, and when (Unix time) each was last heard of; the newest first."""
+        with self._asking():
+            answer = self._redis.zrevrange(_RUNS, 0, -1, withscores=True)
+            return {_must_be(bytes, name).decode(): float(at) for name, at in answer}
+
+    def put_film(self, film: FilmStatus) -> None:
+        """Write how far the film is."""
+        self._put("film", {"status": film})
+
+    def film(self) -> FilmStatus | None:
+        """How far the film is; None when nothing was filmed."""
+        return self._all("film", FilmStatus).get("status")
+
     def add_lap(self, lap: LapRecord) -> None:
         """Append a completed lap."""
-        fields = {"lap": msgspec.json.encode(lap)}
-        with self._asking():
-            _must_be(bytes, self._redis.xadd(self._prefix + "laps", fields, maxlen=LAPS_KEPT))
+        self._append("laps", "lap", lap, LAPS_KEPT)
 
     def laps(self, after: str = "0") -> tuple[str, list[LapRecord]]:
         """The laps completed after the place ``after``, and the place to ask from the next time."""
-        decode = self._decoder(LapRecord).decode
+        return self._after("laps", "lap", LapRecord, after)
+
+    def add_point(self, point: Point) -> None:
+        """Append a point of the learning curves."""
+        self._append("curves", "point", point, POINTS_KEPT)
+
+    def points(self, after: str = "0") -> tuple[str, list[Point]]:
+        """The points that came after the place ``after``, and the place to ask from the next time."""
+        return self._after("curves", "point", Point, after)
+
+    def first_point(self) -> Point | None:
+        """The oldest point that is here."""
         with self._asking():
-            answer = self._redis.xrange(self._prefix + "laps", min=f"({after}" if after != "0" else "-")
-            laps = [decode(fields[b"lap"]) for _, fields in answer]
-            return (_place(answer[-1][0]) if answer else after), laps
+            answer = self._redis.xrange(self._prefix + "curves", count=1)
+            return self._decoder(Point).decode(answer[0][1][b"point"]) if answer else None
+
+    def put_points(self, points: Iterable[Point]) -> None:
+        """Replace all points by these, which follow one another."""
+        key = self._prefix + "curves"
+        with self._asking():
+            pipeline = self._redis.pipeline()
+            pipeline.delete(key)
+            for point in points:
+                pipeline.xadd(key, {"point": msgspec.json.encode(point)}, maxlen=POINTS_KEPT)
+            _must_be(list, pipeline.execute())
+
+    def watch(self, cars: Iterable[str]) -> None:
+        """Say that somebody watches these cars; to be renewed within WATCHED_SECONDS."""
+        self._set_all({f"watched:{car}": b"1" for car in cars}, WATCHED_SECONDS)
+
+    def watched(self, cars: Iterable[str]) -> set[str]:
+        """Which of these cars somebody watches."""
+        cars = list(cars)
+        answers = zip(cars, self._get_all([f"watched:{car}" for car in cars]), strict=True)
+        return {car for car, answer in answers if answer is not None}
+
+    def put_hand(self, car: str, hand: Hand | None) -> None:
+        """Say how a car is driven by hand, to be renewed within HAND_SECONDS; None: by hand no more."""
+        if hand is None:
+            with self._asking():
+                _must_be(int, self._redis.delete(f"{self._prefix}hand:{car}"))
+        else:
+            self._set_all({f"hand:{car}": msgspec.json.encode(hand)}, HAND_SECONDS)
+
+    def hands(self, cars: Iterable[str]) -> dict[str, Hand]:
+        """How those of these cars are driven that are driven by hand."""
+        cars = list(cars)
+        decode = self._decoder(Hand).decode
+        answers = self._get_all([f"hand:{car}" for car in cars])
+        with self._asking():
+            return {
+                car: decode(answer) for car, answer in zip(cars, answers, strict=True) if answer is not None
+            }
+
+    def ask(self, request: Request) -> None:
+        """Ask the run to do something. Of too many requests that nobody takes the oldest are dropped."""
+        key = self._prefix + "requests"
+        with self._asking():
+            pipeline = self._redis.pipeline()
+            pipeline.lpush(key, msgspec.json.encode(request))
+            pipeline.ltrim(key, 0, REQUESTS_KEPT - 1)
+            pipeline.pexpire(key, round(REQUEST_SECONDS * 1000))
+            for answer in pipeline.execute():
+                _must_be(int, answer)
+
+    def requests(self) -> list[Request]:
+        """Take what the run was asked to do, oldest first; what makes no sense is left out."""
+        decode, requests = self._decoder(Request).decode, []
+        with self._asking():
+            for data in _must_be(list, self._redis.rpop(self._prefix + "requests", REQUESTS_KEPT) or []):
+                with contextlib.suppress(msgspec.DecodeError, RecursionError):
+                    requests.append(decode(_must_be(bytes, data)))
+        return requests
+
+    def put_answer(self, request: str, answer: Answer) -> None:
+        """Write what came of a request, by its id."""
+        self._set_all({f"answer:{request}": msgspec.json.encode(answer)}, ANSWER_SECONDS)
+
+    def answer(self, request: str) -> Answer | None:
+        """What came of a request; None: nothing yet, or long ago."""
+        (value,) = self._get_all([f"answer:{request}"])
+        with self._asking():
+            return None if value is None else self._decoder(Answer).decode(value)
+
+    def _append(self, key: str, field: str, value: msgspec.Struct, kept: int) -> None:
+        with self._asking():
+            fields = {field: msgspec.json.encode(value)}
+            _must_be(bytes, self._redis.xadd(self._prefix + key, fields, maxlen=kept))
+
+    def _after(self, key: str, field: str, type_: type[T], after: str) -> tuple[str, list[T]]:
+        decode = self._decoder(type_).decode
+        with self._asking():
+            answer = self._redis.xrange(self._prefix + key, min=f"({after}" if after != "0" else "-")
+            values = [decode(fields[field.encode()]) for _, fields in answer]
+            return (_place(answer[-1][0]) if answer else after), values
+
+    def _set_all(self, values: Mapping[str, bytes], seconds: float) -> None:
+        """Write values that go by themselves."""
+        with self._asking():
+            pipeline = self._redis.pipeline(transaction=False)
+            for key, value in values.items():
+                pipeline.set(self._prefix + key, value, px=round(seconds * 1000))
+            if not all(answer is True for answer in pipeline.execute()):
+                raise TypeError("not the answer to a set")
+
+    def _get_all(self, keys: list[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        with self._asking():
+            answers = _must_be(list, self._redis.mget([self._prefix + key for key in keys]))
+            pairs = zip(keys, answers, strict=True)
+            return [None if answer is None else _must_be(bytes, answer) for _, answer in pairs]
 
     def _put(self, key: str, values: Mapping[str, msgspec.Struct]) -> None:
         if values:
@@ -294,6 +684,11 @@ def _must_be(type_: type[V], answer: Any) -> V:
     if not isinstance(answer, type_):
         raise TypeError(f"expected {type_.__name__}, got {type(answer).__name__}")
     return answer
+
+
+def _frame(data: bytes) -> Frame:
+    """What ``put_frame`` wrote. Raises struct.error when it did not."""
+    return Frame(*_FRAME.unpack_from(data), data[_FRAME.size :])
 
 
 def _place(entry: bytes) -> str:

@@ -307,6 +307,15 @@ class Film(Settings):
     seconds: NonNegative
 
 
+class Monitor(Settings):
+    """The live page of a run."""
+
+    enabled: bool
+    bind: str
+    port: Port
+    control: bool
+
+
 class Supervision(Settings):
     """How processes are watched, restarted and stopped."""
 
@@ -345,6 +354,7 @@ class Config(Settings):
     learner: Learner
     limits: Limits
     film: Film
+    monitor: Monitor
     supervision: Supervision
 
     @property

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from robo import config
+from robo.cache import Cache
 from robo.errors import UserError
-from robo.runs import RUNS
+from robo.runs import CONFIG, RUNS, RunFolder
 
 BAD_INPUT = 2
 
@@ -49,6 +52,28 @@ def run_parser(description: str, default_run: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-seconds", type=float, metavar="S", help="stop after S seconds of wall time")
     return parser
+
+
+def redis_url(folder: RunFolder) -> str:
+    """Where the Redis of a run that has a folder answers: its own one, or REDIS_URL, or as it is configured.
+
+    Raises UserError when that one wants a password.
+    """
+    socket = folder.redis_socket
+    if socket.exists():
+        return f"unix://{socket}"
+    url = os.environ.get("REDIS_URL") or config.read(folder.path / CONFIG).redis.url
+    if "***" in url:
+        raise UserError("REDIS_URL: this run's Redis wants a password, which no run keeps; set it as it was")
+    return url
+
+
+def cache_of(folder: RunFolder) -> Cache:
+    """The cache of a run that has a folder. Raises UserError when nothing is known of where it is."""
+    try:
+        return Cache(redis_url(folder), folder.name)
+    except ValueError as error:
+        raise UserError(f"REDIS_URL: {error}") from None
 
 
 def chosen(option: str, text: str, known: Collection[str]) -> list[str]:

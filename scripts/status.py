@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -17,15 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from processes.session import SUMMARY
-from robo import config
 from robo.cache import Cache, Lost, ProcessHealth, Progress
 from robo.errors import UserError
+from robo.health import process_notices
 from robo.learning.checkpoints import Checkpoints
-from robo.runs import CONFIG, RUNS, RunFolder
-from scripts.command import guarded
+from robo.runs import RUNS, RunFolder
+from scripts.command import guarded, redis_url
 
-STALE_SECONDS = 5.0
-"""A supervisor that has not looked at its processes for so long is stuck, or gone."""
 COLOURS = {"running": "green", "fatal": "red", "backing off": "yellow", "starting": "yellow"}
 
 
@@ -69,34 +66,16 @@ def look(folder: RunFolder, now: float) -> dict[str, Any]:
     return status | {
         "processes": msgspec.to_builtins(health),
         "progress": msgspec.to_builtins(progress),
-        "wrong": _wrong(health, now),
+        "wrong": [notice.text for notice in process_notices(health, now)],
     }
 
 
 def _read(folder: RunFolder) -> tuple[dict[str, ProcessHealth], Progress | None]:
-    socket, kept = folder.redis_socket, config.read(folder.path / CONFIG).redis.url
-    url = f"unix://{socket}" if socket.exists() else os.environ.get("REDIS_URL") or kept
-    if "***" in url:
-        raise UserError("REDIS_URL: this run's Redis wants a password, which no run keeps; set it as it was")
     try:
-        cache = Cache(url, folder.name)
+        cache = Cache(redis_url(folder), folder.name)
     except ValueError as error:
         raise UserError(f"REDIS_URL: {error}") from None
     return cache.processes(), cache.progress()
-
-
-def _wrong(health: Mapping[str, ProcessHealth], now: float) -> list[str]:
-    """What is not as it should be, in words."""
-    wrong = [] if health else ["no process of it is known"]
-    for name, process in health.items():
-        if process.state not in ("running", "starting", "waiting"):
-            wrong.append(f"{name} is {process.state}")
-        if process.complaint:
-            wrong.append(f"{name}: {process.complaint}")
-    age = now - min((process.at for process in health.values()), default=now)
-    if age > STALE_SECONDS:
-        wrong.append(f"the supervisor has told nothing for {age:.0f} s")
-    return wrong
 
 
 def _summary(folder: Path) -> dict[str, Any] | None:

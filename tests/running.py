@@ -20,7 +20,8 @@ from robo.cache import Cache, Lost, ProcessHealth, Progress, Telemetry
 from robo.config import ROOT
 from robo.runs import RunFolder
 
-FREE_PORTS = ["--set", "simulator.car_port=0", "--set", "simulator.spectator_port=0"]
+PORTS = ("simulator.car_port", "simulator.spectator_port", "monitor.port")
+FREE_PORTS = [word for key in PORTS for word in ("--set", f"{key}=0")]
 LIMIT_SECONDS = 300
 """Several times what a run takes on two busy cores."""
 

@@ -28,6 +28,7 @@ SETTINGS = {
     "redis.url": "redis://127.0.0.1:1/0",  # nobody is there: the run starts its own
     "simulator.car_port": 0,
     "simulator.spectator_port": 0,
+    "monitor.enabled": False,
     "cars.explorers": CARS,
     "cars.explorer_processes": DRIVERS,
     "cars.evaluators": 0,

@@ -175,6 +175,25 @@ def test_an_episodes_result_is_its_own() -> None:
     assert second.metres == pytest.approx(2 * METRES)
 
 
+def test_what_an_episode_earned_is_told_by_what_it_was_earned_with() -> None:
+    driven = driver("reward.stuck=-5.0")
+    take(driven, 0, car(0))
+    take(driven, 1, car(1))
+    take(driven, 2, car(2, crashes=START.crashes + 1))
+    assert driven.reward_terms == {"progress": pytest.approx(2.0 * 2 * METRES), "crashes": -2.0}
+    assert sum(driven.reward_terms.values()) == pytest.approx(driven.total_reward)
+    told, number = driven.reward_terms, 2
+    stands = car(2, crashes=START.crashes + 1).position
+    ended = None
+    while ended is None:
+        number += 1
+        ended = take(driven, number, car(number, position=stands, crashes=START.crashes + 1)).episode
+    assert ended.end == End.STUCK.value
+    assert ended.total_reward == pytest.approx(sum(told.values()) - 5.0)
+    assert (driven.reward_terms, driven.total_reward) == ({}, 0.0)  # of the next episode
+    assert set(told) == {"progress", "crashes"}
+
+
 def test_an_evaluation_has_limits_of_its_own() -> None:
     states = [car(0), car(1, time=102.1), car(2, time=102.2, laps=5), car(3, time=102.3, laps=6)]
     assert [seen.episode and seen.episode.end for seen in run(driver(evaluation=True), *states)] == [

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from processes import preflight
+from processes import orders, preflight
 from processes.channels import Picture
 from processes.recorder import Film
 from processes.table import channels, processes
@@ -29,7 +29,8 @@ from robo.film.top_view import TopView, palette
 from robo.runs import films, next_film
 from robo.simulation.tracks import Tracks
 
-PORTS = ("simulator.car_port=0", "simulator.spectator_port=0")
+PORTS = ("simulator.car_port=0", "simulator.spectator_port=0", "monitor.port=0")
+FILMING = ("frame_processor0", "frame_processor1", "explorer0", "evaluator")
 CAMERA = np.full((80, 128, 3), (40, 80, 160), np.uint8)
 
 
@@ -48,9 +49,9 @@ def shown(view: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((np.abs(view.astype(int) - colour).max(axis=2) < 12).sum())
 
 
-def film(folder: Path, *sets: str) -> Film:
-    loaded = settings(*sets)
-    return Film(next_film(folder), loaded, "robo-eval1", Tracks.of(loaded))
+def film(folder: Path, seconds: float = 0.0) -> Film:
+    loaded = settings()
+    return Film(next_film(folder), loaded, orders.Film("id", "robo-eval1", seconds), Tracks.of(loaded))
 
 
 def drive(film: Film, numbers: list[int], tracks: Tracks) -> None:
@@ -138,10 +139,26 @@ def test_a_picture_is_filmed_with_the_moment_of_its_number_alone(tmp_path: Path)
 
 
 def test_a_film_ends_after_the_seconds_asked_for(tmp_path: Path) -> None:
-    made = film(tmp_path, "film.seconds=1")
+    made = film(tmp_path, seconds=1.0)
     drive(made, list(range(3, 300, 3)), Tracks.of(settings()))
     assert made.over
     assert len(times(tmp_path / "film.mp4")) == pytest.approx(20, abs=1)
+
+
+def test_a_film_says_how_far_it_is(tmp_path: Path) -> None:
+    made, tracks = film(tmp_path), Tracks.of(settings())
+    drive(made, list(range(3, 63, 3)), tracks)
+    status = made.status()
+    assert (status.id, status.car, status.path) == ("id", "robo-eval1", str(tmp_path / "film.mp4"))
+    assert status.seconds == pytest.approx(1.0, abs=0.06)
+    assert (status.over, status.trouble) == (False, "")
+    made.close()
+    assert made.status().over
+
+
+def test_a_film_in_the_project_is_called_by_its_place_there() -> None:
+    made = film(ROOT / "nowhere")  # where none is made
+    assert made.status().path == "nowhere/film.mp4"
 
 
 def test_an_earlier_film_is_not_written_over(tmp_path: Path) -> None:
@@ -182,20 +199,26 @@ def test_the_film_of_a_killed_recorder_can_be_played(tmp_path: Path) -> None:
 def test_a_film_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Movie(tmp_path / "nowhere" / "film.mp4", 128, 80)
-    assert film(tmp_path / "nowhere").over  # and the car drives on without it
+    status = film(tmp_path / "nowhere").status()  # and the car drives on without it
+    assert status.over
+    assert status.trouble == "nothing is filmed: No such file or directory"
 
 
 def test_who_is_filmed_is_in_the_tables() -> None:
     rows = {row.name: row for row in processes(settings(), managed_redis=False)}
-    assert "recorder" in rows
-    assert "recorder" in rows["car_reader0"].after
-    joins = {row.name: row for row in channels(settings())}
-    assert joins["film:pictures"].writers == ("frame_processor0",)
-    assert joins["film:moments"].writers == ("evaluator",)
-    assert joins["film:moments"].readers == joins["film:pictures"].readers == ("recorder",)
-    unfilmed = settings("film.car=''")
-    assert "recorder" not in {row.name for row in processes(unfilmed, managed_redis=False)}
-    assert not any(row.name.startswith("film:") for row in channels(unfilmed))
+    assert "recorder" in rows["car_reader0"].after  # so that nothing of it is missed
+
+
+def test_any_car_can_be_filmed_later() -> None:
+    unfilmed = settings("film.car=''", "cars.groups=2")
+    rows = {row.name: row for row in processes(unfilmed, managed_redis=False)}
+    assert not rows["recorder"].vital
+    assert not any("recorder" in row.after for row in rows.values())
+    joins = {row.name: row for row in channels(unfilmed) if row.name.startswith("film:")}
+    assert set(joins) == {f"film:{name}" for name in FILMING}
+    for name in FILMING:
+        assert joins[f"film:{name}"].writers == (name,)
+        assert joins[f"film:{name}"].readers == ("recorder",)
 
 
 def test_a_car_that_is_none_can_not_be_filmed() -> None:

@@ -10,7 +10,8 @@ import pytest
 from processes.channels import Latest, Queue
 from processes.launch import Context, Run
 from processes.learner import FAILURES, MOST_ROLLBACKS, Learner, Pace
-from processes.table import AVERAGED, LEARNING, Process
+from processes.orders import OrderBook, Orders
+from processes.table import AVERAGED, LEARNING, ORDERS_BYTES, Process
 from processes.vitals import Count, Vitals
 from robo import config
 from robo.driving.transitions import Transitions
@@ -53,7 +54,12 @@ class Lone:
         self.weights = Latest(2, 4 * self.agent.actor_weights().size)
         self.vitals = Vitals(1)
         run = Run("test", folder, settings, "unix:///nowhere", [])
-        channels = {"weights": self.weights, "experience:explorer0": self.queue}
+        self.orders = OrderBook(Latest(1, ORDERS_BYTES))
+        channels = {
+            "weights": self.weights,
+            "experience:explorer0": self.queue,
+            "orders": self.orders._board,
+        }
         row = Process("learner", "processes.learner", heartbeat_seconds=60.0)
         self.learner = Learner(Context(run, row, 0, self.vitals, channels), self.agent)
 
@@ -116,6 +122,16 @@ def test_weights_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
     lone.agent.load_actor(np.full_like(lone.agent.actor_weights(), np.nan))
     lone.learner._keep_good()
     assert lone.learner._good is kept
+
+
+def test_a_paused_run_learns_nothing_and_takes_in_what_comes(tmp_path: Path) -> None:
+    lone = Lone(tmp_path)
+    lone.orders.give(Orders(paused=True))
+    lone.feed(transitions(64))
+    assert not lone.learner._train()
+    assert len(lone.learner._replay) == 64
+    lone.orders.give(Orders())
+    assert lone.learner._train()
 
 
 def test_explorers_get_the_actor_and_the_evaluator_its_average(tmp_path: Path) -> None:

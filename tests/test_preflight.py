@@ -14,6 +14,7 @@ import pytest
 from processes import preflight
 from processes.redis_server import arguments, find_binary
 from robo import config
+from robo.access import TOKEN
 from robo.config import ROOT, Config
 from robo.errors import UserError
 
@@ -34,8 +35,13 @@ def closed_port() -> int:
 
 
 def settings(*sets: str, car_port: int = 0, spectator_port: int = 0) -> Config:
+    """Without the live page, which takes another port where its own is in use."""
     ports = [f"simulator.car_port={car_port}", f"simulator.spectator_port={spectator_port}"]
-    return config.load(sets=[f"track={TRACK}", *ports, *sets])
+    return config.load(sets=[f"track={TRACK}", *ports, "monitor.enabled=false", *sets])
+
+
+def with_page(*sets: str) -> Config:
+    return settings("monitor.enabled=true", *sets)
 
 
 def complaint(settings: Config) -> str:
@@ -156,6 +162,73 @@ def test_a_real_simulator_needs_no_track() -> None:
     silent = closed_port()
     real = settings("track=", "simulator.host=127.0.0.1", car_port=silent, spectator_port=silent + 1)
     assert preflight.check(real) == real
+
+
+def test_the_page_has_a_free_port_for_0() -> None:
+    port = preflight.check(with_page("monitor.port=0")).monitor.port
+    assert port > 0
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_the_page_keeps_a_port_that_is_free() -> None:
+    port = closed_port()
+    assert preflight.check(with_page(f"monitor.port={port}")).monitor.port == port
+
+
+def test_the_page_takes_another_port_where_its_own_is_in_use(listener: socket.socket) -> None:
+    """By the page of another run, most likely: that is no reason not to train."""
+    taken = listener.getsockname()[1]
+    checked = preflight.check(with_page(f"monitor.port={taken}"))
+    assert taken < checked.monitor.port < taken + preflight.PAGE_PORTS
+    socket.create_server(("127.0.0.1", checked.monitor.port)).close()
+    assert checked.monitor.bind == "127.0.0.1"
+
+
+def test_where_no_port_is_free_for_the_page_one_is_named(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = listener.getsockname()[1]
+    monkeypatch.setattr(preflight, "PAGE_PORTS", 1)
+    assert complaint(with_page(f"monitor.port={taken}")).startswith(
+        f"monitor.port: can't listen at 127.0.0.1:{taken}: port in use"
+    )
+
+
+def test_there_are_no_ports_beyond_the_last() -> None:
+    with socket.create_server(("127.0.0.1", preflight.MOST_PORT)):
+        assert "65535: port in use" in complaint(with_page(f"monitor.port={preflight.MOST_PORT}"))
+
+
+def test_an_address_for_the_page_that_is_not_this_machines_is_named() -> None:
+    message = complaint(with_page("monitor.bind=192.0.2.1"))
+    assert message.startswith("monitor.port: can't listen at 192.0.2.1:")
+    assert message.endswith("choose an address of this machine with monitor.bind")
+
+
+def test_a_run_without_a_page_needs_no_port_for_it(listener: socket.socket) -> None:
+    before = settings(f"monitor.port={listener.getsockname()[1]}", "monitor.bind=192.0.2.1")
+    assert preflight.check(before).monitor == before.monitor
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "''"])
+def test_control_for_everyone_who_reaches_this_machine_wants_a_token(
+    monkeypatch: pytest.MonkeyPatch, bind: str
+) -> None:
+    monkeypatch.delenv(TOKEN, raising=False)
+    page = with_page("monitor.control=true", f"monitor.bind={bind}", "monitor.port=0")
+    assert TOKEN in complaint(page)
+    monkeypatch.setenv(TOKEN, "")
+    assert TOKEN in complaint(page)
+    monkeypatch.setenv(TOKEN, "secret")
+    assert preflight.check(page).monitor.control
+
+
+def test_control_from_this_machine_and_looking_from_elsewhere_want_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(TOKEN, raising=False)
+    assert preflight.check(with_page("monitor.control=true", "monitor.port=0")).monitor.control
+    assert preflight.check(with_page("monitor.bind=0.0.0.0", "monitor.port=0")).monitor.port > 0
 
 
 def with_redis(url: str, *, start: bool) -> Config:

@@ -18,9 +18,9 @@ def follower(cache: Cache, **limits: float) -> Follower:
     return Follower(cache, {"eval"}, msgspec.structs.replace(LIMITS, **limits), STARTED)
 
 
-def lap(at: float, seconds: float, row: int, car: str = "eval") -> LapRecord:
+def lap(at: float, seconds: float, row: int, car: str = "eval", role: str = "evaluator") -> LapRecord:
     """A lap that is clean if there is a ``row`` of clean ones."""
-    return LapRecord(STARTED + at, car, "evaluator", seconds, clean=row > 0, clean_in_a_row=row)
+    return LapRecord(STARTED + at, car, role, seconds, clean=row > 0, clean_in_a_row=row)
 
 
 def progress(env_steps: int = 0, train_steps: int = 0, **values: float | None) -> Progress:
@@ -52,6 +52,18 @@ def test_laps_are_taken_once_and_only_those_of_scored_cars(cache: Cache) -> None
     assert (figures.laps, figures.clean_laps, figures.clean_laps_in_a_row) == (3, 2, 2)
     assert figures.best_lap == 10.5
     assert figures.first_clean_lap_at == 3.0
+
+
+@pytest.mark.parametrize("role", ["hand", "policy"])
+def test_a_lap_that_was_not_driven_by_what_is_learned_ends_no_run(cache: Cache, role: str) -> None:
+    reader = follower(cache, clean_laps=1, laps=1)
+    cache.add_lap(lap(1.0, 5.0, 1, role=role))
+    assert reader.read(STARTED + 2.0) == []
+    assert reader.figures.laps == 0
+    assert reader.reached() is None
+    cache.add_lap(lap(3.0, 9.0, 1))
+    assert reader.read(STARTED + 4.0) == [lap(3.0, 9.0, 1)]
+    assert reader.figures.best_lap == 9.0
 
 
 def test_a_lap_that_is_not_clean_is_never_the_best(cache: Cache) -> None:

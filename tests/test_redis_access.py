@@ -25,10 +25,11 @@ import redis
 from processes import preflight, redis_server
 from processes.redis_server import arguments, find_binary
 from robo import config
-from robo.cache import Cache, Lost, Progress
+from robo.cache import Cache, Frame, Lost, Progress
 from robo.config import ROOT, Config
 from robo.errors import UserError
 from scripts import audit
+from tests.running import FREE_PORTS
 
 PASSWORD = "p:w/d?#%@ä"
 ESCAPED = "p%3Aw%2Fd%3F%23%25%40%C3%A4"
@@ -239,10 +240,8 @@ def test_a_cache_finds_its_way_back_through_tls(secure: int, pem: Path, locked: 
 
 def command(runs: Path, url: str) -> subprocess.Popen[str]:
     """The hand-written policy on its way, in a folder of its own."""
-    sets = ["simulator.car_port=0", "simulator.spectator_port=0", "cars.explorers=1", "cars.evaluators=1"]
-    line = [sys.executable, "-m", "scripts.debug_policy", "--runs", runs, "--run", "mine"]
-    for item in sets:
-        line += ["--set", item]
+    line = [sys.executable, "-m", "scripts.debug_policy", "--runs", runs, "--run", "mine", *FREE_PORTS]
+    line += ["--set", "cars.explorers=1", "--set", "cars.evaluators=1"]
     return subprocess.Popen(
         line,
         cwd=ROOT,
@@ -349,7 +348,7 @@ def test_a_client_that_does_not_read_is_cut_off_while_others_are_served(
 ) -> None:
     cache = Cache(f"unix://{tmp_path}/redis.sock", "mine")
     for number in range(100):
-        cache.put_frame(f"robo{number}", bytes(10_000))
+        cache.put_frame(f"robo{number}", Frame(1.0, number, bytes(10_000)))
     ask = b"*2\r\n$7\r\nHGETALL\r\n$16\r\nrobo:mine:frames\r\n"
     assert flood(own, tmp_path, ask, lambda: cache.put_progress(PROGRESS)) < 80 * MEGABYTE
     assert cache.progress() == PROGRESS
@@ -373,7 +372,8 @@ FORBIDDEN = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load", 
 MAY_UNPICKLE = {"processes/channels.py"}
 """What one process of a run writes for another, in memory that nobody else can write to."""
 LOADERS = {"np.load", "np.save", "np.savez", "np.savez_compressed"}
-MODULES = sorted(path for part in ("robo", "processes", "scripts") for path in (ROOT / part).rglob("*.py"))
+PARTS = ("robo", "processes", "scripts", "monitor")
+MODULES = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
 
 
 def unsafe(tree: ast.AST) -> Iterator[str]:

@@ -80,7 +80,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path: Path) -> N
     settings = [
         RunCurves(run(tmp_path, name, *sets)).settings
         for name, sets in (
-            ("a", ["seed=1", "simulator.car_port=3"]),
+            ("a", ["seed=1", "simulator.car_port=3", "monitor.port=3"]),
             ("b", ["seed=2"]),
             ("c", ["agent.discount=0.9"]),
         )

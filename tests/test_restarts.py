@@ -9,7 +9,7 @@ from processes.restarts import RestartPolicy
 from robo import config
 
 
-def policy(**changes: float) -> RestartPolicy:
+def policy(*, gives_up: bool = True, **changes: float) -> RestartPolicy:
     settings = {
         "backoff_seconds": 0.5,
         "backoff_max_seconds": 3.0,
@@ -17,7 +17,8 @@ def policy(**changes: float) -> RestartPolicy:
         "max_restarts_seconds": 30.0,
         **changes,
     }
-    return RestartPolicy(msgspec.structs.replace(config.load().supervision, **settings))
+    supervision = msgspec.structs.replace(config.load().supervision, **settings)
+    return RestartPolicy(supervision, gives_up=gives_up)
 
 
 def test_the_wait_doubles_up_to_its_limit() -> None:
@@ -33,6 +34,15 @@ def test_too_many_in_a_short_time_are_fatal() -> None:
 
 def test_one_allowed_end_is_the_first_that_is_fatal() -> None:
     assert policy(max_restarts=1).failed(0.0) is None
+
+
+def test_what_a_run_can_do_without_is_tried_again_for_ever() -> None:
+    restarts = policy(gives_up=False)
+    waits = [restarts.failed(0.1 * k) for k in range(1000)]
+    assert waits[:5] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert set(waits[4:]) == {3.0}
+    assert restarts.count == 1000
+    assert restarts.failed(1000.0) == 0.5  # after it has run well for a while
 
 
 def test_as_many_over_a_long_time_are_not() -> None:

@@ -153,6 +153,59 @@ def test_what_was_crossed_before_the_episode_is_not_paid_for() -> None:
     assert drive(Segments(), [late, after(late)]) == [0.0]
 
 
+@pytest.mark.parametrize("reward", [progress(), Segments()], ids=["progress", "segments"])
+def test_the_terms_add_up_to_what_was_paid(reward: Reward) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        states = [CAR]
+        for _ in range(30):
+            before = states[-1]
+            x, _, z, _ = TRACK.pose(TRACK.distance(before.position) + random.uniform(-0.3, 0.4))
+            counts = {
+                name: getattr(before, name) + int(random.integers(0, 2))
+                for name in ("segments_in_order", "segments_backwards", "crashes")
+            }
+            seen = {"track_angle": random.uniform(0.0, 180.0), "speed": random.uniform(0.0, 3.0)}
+            crossed = {"segment_seconds": random.uniform(0.0, 1.5)}
+            states.append(after(before, position=(x, 0.0, z), **counts, **seen, **crossed))
+        paid = drive(reward, states)
+        assert sum(reward.terms.values()) == pytest.approx(sum(paid), abs=1e-9)
+        assert 0.0 not in reward.terms.values()
+
+
+def test_each_term_says_what_was_paid_for() -> None:
+    reward = progress()
+    drive(reward, [CAR, after(CAR, position=(0.0, 0.0, 1.5), crashes=2)])
+    assert reward.terms == {"progress": pytest.approx(1.0), "crashes": -6.0}
+    reward = Segments()
+    worst = after(
+        CAR,
+        segments_in_order=2,
+        segments_backwards=1,
+        segment_seconds=0.5,
+        track_angle=110.0,
+        speed=1.0,
+        crashes=1,
+    )
+    drive(reward, [CAR, worst])
+    assert reward.terms == {
+        "segments": pytest.approx(2.2),
+        "backwards": -10.0,
+        "crashes": pytest.approx(-5.0),
+        "direction": pytest.approx(-1.0),
+    }
+
+
+@pytest.mark.parametrize("reward", [progress(), Segments()], ids=["progress", "segments"])
+def test_the_terms_are_those_of_the_episode_under_way(reward: Reward) -> None:
+    drive(reward, [CAR, after(CAR, crashes=1)])
+    assert set(reward.terms) == {"crashes"}
+    ended = reward.terms
+    reward.start(CAR)
+    assert reward.terms == {}
+    assert set(ended) == {"crashes"}  # what was told of it stays as it was
+
+
 @pytest.mark.parametrize(
     ("kind", "track", "built"),
     [

@@ -42,7 +42,7 @@ def test_as_many_threads_as_set_have_as_many_cores() -> None:
 
 def test_whoever_a_frame_waits_for_hurries_and_nobody_else() -> None:
     rows = processes(config.load(), managed_redis=True)
-    assert {row.name for row in rows if not row.hurries} == {"redis", "learner"}
+    assert {row.name for row in rows if not row.hurries} == {"redis", "learner", "recorder", "monitor"}
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ import msgspec
 import pytest
 
 from processes.launch import Run
+from processes.orders import LONGEST_FILM, Film, Orders
 from processes.supervisor import Outcome, State, Supervisor
-from processes.table import Channel, Process
+from processes.table import Channel, Process, cars, channels
 from robo import config
+from robo.cache import ProcessHealth
 from tests.children import notes
 
 LIMIT_SECONDS = 30.0
@@ -27,18 +29,20 @@ QUICK = {
 }
 
 
-def child(name: str, *after: str) -> Process:
-    return Process(name, "tests.children", heartbeat_seconds=1.0, after=after)
+def child(name: str, *after: str, vital: bool = True) -> Process:
+    return Process(name, "tests.children", heartbeat_seconds=1.0, after=after, vital=vital)
 
 
 class Supervised:
     """A supervisor over some rows, and what it said."""
 
-    def __init__(self, folder: Path, *rows: Process, channels: tuple[Channel, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *rows: Process, channels: tuple[Channel, ...] = (), **changes: float
+    ) -> None:
         (folder / "logs").mkdir()
         loaded = config.load()
         loaded = msgspec.structs.replace(
-            loaded, supervision=msgspec.structs.replace(loaded.supervision, **QUICK)
+            loaded, supervision=msgspec.structs.replace(loaded.supervision, **{**QUICK, **changes})
         )
         self.said: list[str] = []
         run = Run("test", folder, loaded, "unix:///nowhere", [])
@@ -166,3 +170,107 @@ def test_a_signal_stops_the_run_and_a_second_one_hurries_it(tmp_path: Path) -> N
     assert time.monotonic() - sent[0] < 2.0
     assert supervised.pid("stubborn1") is None
     assert supervised.said == ["stopping; once more to hurry"]
+
+
+def restarted(supervised: Supervised, name: str) -> tuple[int, int]:
+    """Ask for a restart when all run, and run until all do again; the process ids before and after."""
+    pids: list[int] = []
+
+    def until() -> bool:
+        if supervised.all_running() and supervised.pid(name) not in pids:
+            pids.append(supervised.pid(name))
+            if len(pids) == 1:
+                assert supervised.supervisor.restart(name) == ""
+        return len(pids) == 2
+
+    assert supervised.run(until) == Outcome(0, "")
+    return pids[0], pids[1]
+
+
+def test_a_process_that_is_to_be_restarted_ends_by_itself_and_its_neighbour_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    supervised = Supervised(tmp_path, child("obedient1"), child("obedient2", "obedient1"))
+    before, after = restarted(supervised, "obedient1")
+    assert before != after
+    expected = ["start obedient1", "start obedient2", "stop obedient1", "start obedient1"]
+    assert notes(tmp_path)[:4] == expected
+    health = supervised.supervisor.health()
+    assert (health["obedient1"].restarts, health["obedient2"].restarts) == (1, 0)
+
+
+def test_a_restart_that_was_asked_for_is_no_failure(tmp_path: Path) -> None:
+    """However often: no wait before it, and no word of it to whoever reads of failures."""
+    supervised = Supervised(tmp_path, child("obedient1"))
+    pids: list[int] = []
+    times = config.load().supervision.max_restarts + 1
+
+    def until() -> bool:
+        if supervised.all_running() and supervised.pid("obedient1") not in pids:
+            pids.append(supervised.pid("obedient1"))
+            assert supervised.supervisor.restart("obedient1") == ""
+        return len(pids) > times
+
+    assert supervised.run(until) == Outcome(0, "")
+    assert supervised.supervisor.health()["obedient1"].restarts == times
+    assert supervised.said == []
+
+
+def test_a_process_that_does_not_end_when_it_is_to_be_restarted_is_killed(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("stubborn1"), stop_seconds=0.5)
+    began = time.monotonic()
+    restarted(supervised, "stubborn1")
+    assert time.monotonic() - began > 0.5
+    assert supervised.said == ["stubborn1 did not stop in time to be restarted: killed"]
+    assert supervised.supervisor.health()["stubborn1"].restarts == 1
+
+
+def test_what_does_not_run_can_not_be_restarted(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("obedient1"), child("unready1"))
+    said: list[str] = []
+
+    def until() -> bool:
+        said.append(supervised.supervisor.restart("unready1"))
+        return len(said) > 2
+
+    assert supervised.supervisor.restart("anna") == "no process is called anna"
+    assert supervised.supervisor.restart("obedient1") == "obedient1 does not run: it is waiting"
+    supervised.run(until)
+    assert said[-1] == "unready1 does not run: it is starting"
+
+
+@pytest.mark.parametrize("kind", ["crashing", "refusing", "beyond_help"])
+def test_what_only_shows_a_run_never_ends_it(tmp_path: Path, kind: str) -> None:
+    more = config.load().supervision.max_restarts + 2
+    supervised = Supervised(tmp_path, child("obedient1"), child(f"{kind}1", vital=False))
+    outcome = supervised.run(lambda: notes(tmp_path).count(f"start {kind}1") > more)
+    assert outcome == Outcome(0, "")
+    assert notes(tmp_path).count("start obedient1") == 1
+    assert supervised.supervisor.health()[f"{kind}1"].restarts >= more
+    assert len(supervised.said) >= more
+
+
+def test_health_says_what_a_process_uses(tmp_path: Path) -> None:
+    supervised = Supervised(tmp_path, child("obedient1"))
+    seen: list[ProcessHealth] = []
+
+    def until() -> bool:
+        seen.append(supervised.supervisor.health()["obedient1"])
+        return seen[-1].cpu is not None
+
+    assert supervised.run(until) == Outcome(0, "")
+    assert seen[-1].memory > 1 << 20
+    assert 0.0 <= seen[-1].cpu < 2.0
+    ended = supervised.supervisor.health()["obedient1"]
+    assert (ended.cpu, ended.memory) == (None, None)
+
+
+def test_a_film_from_the_settings_is_asked_for_from_the_start(tmp_path: Path) -> None:
+    loaded = config.load(sets=["film.car=robo-eval1", "film.seconds=2.5"])
+    endless = config.load(sets=["film.car=robo1", "film.seconds=.inf"])
+    films = (Film("", "robo-eval1", 2.5), None, Film("", "robo1", LONGEST_FILM))
+    for settings, film in zip((loaded, config.load(), endless), films, strict=True):
+        run = Run("test", tmp_path, settings, "unix:///nowhere", cars(settings))
+        rows = [child("obedient1")]
+        supervisor = Supervisor(run, rows, channels(settings), lambda _: True, lambda _: None)
+        assert supervisor.orders.now == Orders(film=film)

@@ -97,7 +97,41 @@ def test_every_end_of_a_channel_is_a_process(settings: Config, rows: list[Proces
     for join in channels(settings):
         assert join.writers
         assert join.readers
-        assert {*join.writers, *join.readers} <= set(names(rows))
+        # What is asked of a run is for the supervisor to say, which has no row: it runs them.
+        ends = {*join.writers, *join.readers} - ({"supervisor"} if join.name == "orders" else set())
+        assert ends <= set(names(rows))
+
+
+def test_orders_reach_everyone_who_acts_on_them(settings: Config, rows: list[Process]) -> None:
+    orders = next(join for join in channels(settings) if join.name == "orders")
+    acting = ("processes.learner", "processes.frame_processor", "processes.explorer", "processes.recorder")
+    assert orders.writers == ("supervisor",)
+    assert sorted(orders.readers) == sorted(row.name for row in rows if row.module in acting)
+
+
+def test_every_process_that_sees_cars_can_be_filmed_from(settings: Config) -> None:
+    joins = {join.name: join for join in channels(settings)}
+    for car in cars(settings):
+        for writer in (f"frame_processor{car.group}", car.driver):
+            ring = joins[f"film:{writer}"]
+            assert (ring.writers, ring.readers) == ((writer,), ("recorder",))
+
+
+def test_a_run_goes_on_without_what_only_shows_it_and_nobody_waits_for_that(rows: list[Process]) -> None:
+    assert {row.name for row in rows if not row.vital} == {"recorder", "monitor"}
+    assert not {"recorder", "monitor"} & {name for row in rows for name in row.after}
+
+
+def test_the_page_can_be_left_out() -> None:
+    without = config.load(sets=["monitor.enabled=false"])
+    assert "monitor" not in names(processes(without, managed_redis=True))
+
+
+def test_a_film_from_the_settings_begins_with_the_first_picture() -> None:
+    rows = processes(config.load(sets=["film.car=robo-eval1", "cars.groups=2"]), managed_redis=True)
+    readers = [row for row in rows if row.module == "processes.car_reader"]
+    assert len(readers) == 2
+    assert all("recorder" in row.after for row in readers)
 
 
 def test_every_channel_that_a_process_is_at_is_handed_to_it(settings: Config, rows: list[Process]) -> None:
@@ -206,7 +240,8 @@ def test_the_learner_hears_from_every_driver_and_all_have_its_weights() -> None:
     settings = config.load(sets=CONFIGS["uneven shares"])
     joins = channels(settings)
     drivers = {"explorer0", "explorer1", "explorer2", "evaluator"}
-    assert {join.writers[0] for join in joins if "learner" in join.readers} == drivers
+    assert {join.writers[0] for join in joins if join.kind == "queue"} == drivers
+    assert {join.readers for join in joins if join.kind == "queue"} == {("learner",)}
     assert set(readers(joins, "weights")) == drivers
     assert next(join.writers for join in joins if join.name == "weights") == ("learner",)
 

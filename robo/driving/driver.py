@@ -119,6 +119,11 @@ class Driver:
         self._action: np.ndarray | None = None
 
     @property
+    def reward_terms(self) -> dict[str, float]:
+        """What ``total_reward`` is made of, by what was paid for."""
+        return dict(self._reward.terms)
+
+    @property
     def expected_time(self) -> float:
         """The simulation time from which on a state belongs to the next observation, seconds."""
         if self._state is None:
@@ -158,6 +163,7 @@ class Driver:
         reward = self._reward(self._state, state, gained)
         if end is End.STUCK:
             reward += self._reward.stuck
+            self._reward.terms["stuck"] = self._reward.stuck
         self.total_reward += reward
         self._steps += 1
         before, action = self._vector, self._action

@@ -18,6 +18,8 @@ class Reward(Protocol):
 
     stuck: float
     """Paid once more when an episode ends for lack of progress."""
+    terms: dict[str, float]
+    """What was paid in the episode so far, by what it was paid for."""
 
     def start(self, state: CarState) -> None:
         """An episode begins at ``state``."""
@@ -37,13 +39,19 @@ class Progress:
         self.stuck = stuck
         self._per_metre = per_metre
         self._crash = crash
+        self.terms: dict[str, float] = {}
 
     def start(self, state: CarState) -> None:
-        """Nothing to remember."""
+        """An episode begins."""
+        self.terms = {}
 
     def __call__(self, before: CarState, after: CarState, gained: float) -> float:
         """See Reward."""
-        return self._per_metre * gained + self._crash * (after.crashes - before.crashes)
+        paid = {
+            "progress": self._per_metre * gained,
+            "crashes": self._crash * (after.crashes - before.crashes),
+        }
+        return _pay(self.terms, paid)
 
 
 class Segments:
@@ -58,23 +66,26 @@ class Segments:
 
     def __init__(self) -> None:
         self._paid_to = 0
+        self.terms: dict[str, float] = {}
 
     def start(self, state: CarState) -> None:
         """An episode begins at ``state``: what was crossed up to there is not paid for."""
         self._paid_to = _net(state)
+        self.terms = {}
 
     def __call__(self, before: CarState, after: CarState, gained: float) -> float:
         """See Reward."""
         new = _net(after) - self._paid_to
         self._paid_to += max(new, 0)
-        return segments_pay(
-            new,
-            after.segment_seconds,
-            after.segments_backwards - before.segments_backwards,
-            after.crashes - before.crashes,
-            max(before.speed, after.speed),
-            after.track_angle,
-        )
+        backwards = after.segments_backwards - before.segments_backwards
+        crashes, speed = after.crashes - before.crashes, max(before.speed, after.speed)
+        paid = {
+            "segments": segments_pay(new, after.segment_seconds, 0, 0, 0.0, 0.0),
+            "backwards": segments_pay(0, 0.0, backwards, 0, 0.0, 0.0),
+            "crashes": segments_pay(0, 0.0, 0, crashes, speed, 0.0),
+            "direction": segments_pay(0, 0.0, 0, 0, 0.0, after.track_angle),
+        }
+        return _pay(self.terms, paid)
 
 
 def segments_pay(  # noqa: PLR0917 also compiled by numba
@@ -117,6 +128,14 @@ def gained_metres(track: Track | None, before: CarState, after: CarState) -> flo
         return metres if after.track_angle < 90.0 else -metres
     start = track.distance(before.position)
     return track.signed_gain(start, track.distance(after.position, near=start))
+
+
+def _pay(terms: dict[str, float], paid: dict[str, float]) -> float:
+    """Add what was paid to the terms; its sum."""
+    for name, amount in paid.items():
+        if amount:
+            terms[name] = terms.get(name, 0.0) + amount
+    return sum(paid.values())
 
 
 def _net(state: CarState) -> int:

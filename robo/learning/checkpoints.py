@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -106,12 +107,16 @@ class Checkpoints:
 
     def latest_counters(self) -> dict[str, Any] | None:
         """The counters of the checkpoint that ``latest`` tells, found as cheaply; None when there is none."""
+        known = self.known()
+        return known[0][1]["counters"] if known else None
+
+    def known(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Every checkpoint whose files are there with their sizes, and its manifest; newest first."""
+        found = []
         for folder in reversed(self._in_order()):
-            try:
-                return _manifest(folder)["counters"]
-            except _TornError:
-                continue
-        return None
+            with contextlib.suppress(_TornError):
+                found.append((folder, _manifest(folder)))
+        return found
 
     def restore(self, agent: Saved, replay: Replay) -> dict[str, Any] | None:
         """Put agent and replay where the newest checkpoint has them that is whole, by size and checksum.

@@ -22,6 +22,6 @@ def read_details(folder: Path) -> dict[str, Any]:
     """What was exported with a policy: its observation, action range, score; empty where nothing was."""
     try:
         details = json.loads((folder / DETAILS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return details if isinstance(details, dict) else {}

@@ -38,16 +38,16 @@ class Metrics:
         finite are null in the line and left out there. Raises OSError when the disk is full or the folder
         can't be written; the point may then be in the first place and missing from the second.
         """
-        finite = {name: _finite(value) for name, value in values.items()}
+        known = finite(values)
         line: dict[str, Any] = {
             "time": self._now(),
             "kind": kind,
             "env_steps": env_steps,
             "train_steps": train_steps,
-            "values": finite,
+            "values": known,
         }
         self._lines.append(json.dumps(line).encode() + b"\n")
-        drawn = {f"{kind}/{name}": value for name, value in finite.items() if value is not None}
+        drawn = {f"{kind}/{name}": value for name, value in known.items() if value is not None}
         self._events.add(line["time"], train_steps if kind == "training" else env_steps, drawn)
 
     def close(self) -> None:
@@ -66,20 +66,22 @@ class Metrics:
 
 def read(run_folder: Path) -> list[dict[str, Any]]:
     """The lines of a run, oldest first, without those that a stop or a full disk cut short."""
-    lines = []
-    for text in (run_folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines
+    texts = (run_folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in map(parse, texts) if line is not None]
 
 
-def _finite(value: float) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+def parse(text: str) -> dict[str, Any] | None:
+    """A line as it was written; None where it was cut short."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """The values, with None in place of those that are not finite."""
+    return {name: float(value) if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _end_of_torn_line(path: Path) -> bytes:

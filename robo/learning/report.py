@@ -168,4 +168,7 @@ def mean(curves: Sequence[Curve]) -> Curve:
 def _key(settings: Config) -> bytes:
     """What is the same for runs that differ in their seed alone, and in ports that happened to be free."""
     simulator = msgspec.structs.replace(settings.simulator, car_port=0, spectator_port=0)
-    return msgspec.json.encode(msgspec.structs.replace(settings, seed=0, simulator=simulator))
+    monitor = msgspec.structs.replace(settings.monitor, port=0)
+    return msgspec.json.encode(
+        msgspec.structs.replace(settings, seed=0, simulator=simulator, monitor=monitor)
+    )

@@ -79,11 +79,16 @@ def draw_map(track: Track, plan: Plan) -> Bytes:
         lines = [pixels(piece) for piece in pieces]
         cv2.polylines(picture, lines, False, WALL_COLOUR, 2, cv2.LINE_AA, FRACTION_BITS)
     fill(_rectangle(track, 0.0, 0.0, STRIPE, 2 * HALF_WIDTH), LIT[WHITE][::-1])
-    for box in track.obstacles:
-        fill(_rectangle(track, box.distance, box.lateral, box.size, box.size), BOX_COLOUR)
+    for corners in obstacle_corners(track):
+        fill(corners, BOX_COLOUR)
     tail, tip = pixels(_places(track, 0.15, np.array([[0.0, 0.0], [0.35, 0.0]]))) >> FRACTION_BITS
     cv2.arrowedLine(picture, tail.tolist(), tip.tolist(), ARROW_COLOUR, 2, cv2.LINE_AA, tipLength=0.4)
     return picture
+
+
+def obstacle_corners(track: Track) -> list[Floats]:
+    """The corners of each of a track's obstacles, float64 [4, 2] of x, z."""
+    return [_rectangle(track, box.distance, box.lateral, box.size, box.size) for box in track.obstacles]
 
 
 def _standing(wall: Floats, points: Floats) -> NDArray[np.bool_]:

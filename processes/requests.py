@@ -1,0 +1,112 @@
+"""Does what a run is asked to do, by a page or a command, through the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from processes.box import policy_folders, shelf
+from processes.orders import film
+from processes.supervisor import Supervisor
+from robo import log
+from robo.cache import Answer, Cache, Request
+from robo.config import Config
+
+HARMLESS = ("film", "cut")
+"""What a run does even where it is not controlled from outside: commands on its own machine ask for it."""
+
+
+class Refused(Exception):
+    """Why a request is not done, in words."""
+
+
+class Requests:
+    """Takes requests from the cache and answers each."""
+
+    def __init__(self, cache: Cache, supervisor: Supervisor, config: Config, folder: Path) -> None:
+        self._cache = cache
+        self._supervisor = supervisor
+        self._config = config
+        self._folder = folder
+        self.stop = ""
+        """Why the run is to end, in words; empty: it is not."""
+
+    def look(self) -> None:
+        """Do what has been asked for since the last look. Raises Lost."""
+        for request in self._cache.requests():
+            try:
+                answer = Answer(True, self._do(request))
+            except Refused as error:
+                answer = Answer(False, str(error))
+            log.get().info(
+                "asked", what=request.what, target=request.target, done=answer.done, came_of_it=answer.text
+            )
+            self._cache.put_answer(request.id, answer)
+
+    def _do(self, request: Request) -> str:
+        """What was done, in words. Raises Refused."""
+        if request.what not in HARMLESS and not self._config.monitor.control:
+            raise Refused("this run takes no commands; start it with --set monitor.control=true")
+        return getattr(self, f"_{request.what}")(request)
+
+    def _pause(self, _: Request) -> str:
+        self._order(paused=True)
+        return "paused: cars stand still and nothing is learned"
+
+    def _resume(self, _: Request) -> str:
+        self._order(paused=False)
+        return "going on"
+
+    def _save(self, _: Request) -> str:
+        if self._config.driver != "agent":
+            raise Refused("nothing is learned in this run, so there is nothing to save")
+        self._order(saves=self._supervisor.orders.now.saves + 1)
+        return "saving a checkpoint"
+
+    def _stop(self, _: Request) -> str:
+        self.stop = "stopped from the page"
+        return "stopping, with a checkpoint"
+
+    def _restart(self, request: Request) -> str:
+        if trouble := self._supervisor.restart(request.target):
+            raise Refused(trouble)
+        return f"restarting {request.target}"
+
+    def _policy(self, request: Request) -> str:
+        if not self._config.cars.evaluators:
+            raise Refused("this run has no evaluator")
+        if not request.target:
+            self._order(policy="", policy_folder="")
+            return "the evaluator drives what is learned"
+        # Only a name that is on the shelf leads to a folder: a path from outside never does.
+        try:
+            known = {policy.name: policy for policy in shelf(self._folder, self._config).policies}
+            folder = policy_folders(self._folder.parent).get(request.target)
+        except OSError as error:
+            raise Refused(f"policies can't be looked for: {error.strerror}") from None
+        if request.target not in known or folder is None:
+            raise Refused(f"there is no policy {request.target[:100]!r}")
+        if known[request.target].fits:
+            raise Refused(f"{request.target} can't drive here: {known[request.target].fits}")
+        self._order(policy=request.target, policy_folder=str(folder.absolute()))
+        return f"the evaluator takes up {request.target}, in a few seconds"
+
+    def _film(self, request: Request) -> str:
+        if request.target not in {car.name for car in self._supervisor.cars}:
+            raise Refused(f"there is no car {request.target[:100]!r}")
+        self._order(film=film(request.id, request.target, request.seconds))
+        return f"filming {request.target}"
+
+    def _cut(self, _: Request) -> str:
+        if self._supervisor.orders.now.film is None:
+            raise Refused("nothing is filmed")
+        self._order(film=None)
+        return "the film is ended"
+
+    def _order(self, **changes: object) -> None:
+        orders = self._supervisor.orders
+        try:
+            orders.give(replace(orders.now, **changes))
+        except ValueError as error:
+            raise Refused(str(error)) from None
