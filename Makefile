@@ -5,19 +5,21 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 REVERB := $(VENV)/reverb
 AUDIT := $(VENV)/audit
+SCHEMATHESIS := $(VENV)/schemathesis
 RUN ?=
 SEED ?= 1
 ARGS ?=
 LOG ?=
 POLICY ?=
-export SIMULATOR_HOST REDIS_URL
+CAR ?=
+export SIMULATOR_HOST REDIS_URL MONITOR_TOKEN
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train_ddpg train_td3 train_sac train_rdpg train_rdpg_large train_full_speed train_tracks \
 	train_tracks_full_speed report run_debug_policy run_trained_policy demo zoo start_simulator start_redis \
 	start_tensorboard status logs test test_faults lint audit format bench_time_to_lap bench_simulator bench_pipeline bench_report \
-	bench_learning bench_learning_report bench_survival soak bench_replay bench_replay_report replay_race track \
-	drive clean
+	bench_learning bench_learning_report bench_survival soak bench_replay bench_replay_report bench_monitor \
+	replay_race track drive start_monitor record test_schema clean
 
 help: ## list the targets
 	@echo 'make TARGET [RUN=name] [ARGS="..."]; SIMULATOR_HOST=host and REDIS_URL=url name what runs elsewhere'
@@ -65,6 +67,12 @@ status: setup ## how a run is: its processes, what they complain of, how far it 
 logs: setup ## what the processes of a run logged, as one (RUN=ddpg ARGS="--follow --level warning")
 	@exec $(PYTHON) -m scripts.logs $(or $(RUN),ddpg) $(ARGS)
 
+start_monitor: setup ## the live page of a run, at http://127.0.0.1:8080/ (RUN=ddpg ARGS="--port 8081 --control")
+	@exec $(PYTHON) -m scripts.monitor $(if $(RUN),--run $(RUN)) $(ARGS)
+
+record: setup ## film a car of a run that is under way, an MP4 (RUN=ddpg CAR=robo-eval1 ARGS="--seconds 60")
+	@exec $(PYTHON) -m scripts.record $(or $(RUN),ddpg) $(CAR) $(ARGS)
+
 run_debug_policy: setup ## drive the whole chain with the hand-written policy and print laps
 	@exec $(PYTHON) -m scripts.debug_policy --run $(or $(RUN),debug_policy) $(ARGS)
 
@@ -88,11 +96,20 @@ start_tensorboard: setup ## show the curves of all runs (or of RUN) at http://12
 	@exec $(VENV)/bin/tensorboard --logdir runs/$(RUN) --host 127.0.0.1 $(ARGS)
 
 test: setup ## run the tests (ARGS="-k name" picks some)
+	@sh scripts/get_browser.sh
 	@exec $(PYTHON) -m pytest $(ARGS)
 
 test_faults: setup ## break runs in every way and see that they go on (17 min); figures in runs/faults.jsonl
 	@mkdir -p runs && rm -f runs/faults.jsonl && \
 	FAULT_FIGURES=runs/faults.jsonl exec $(PYTHON) -m pytest -n 0 -m 'slow or not slow' tests/faults $(ARGS)
+
+# Not a requirement, and its own requirements are others than ours: a folder of its own.
+$(SCHEMATHESIS)/.ready: | setup
+	@echo 'fetching schemathesis into $(SCHEMATHESIS)' && $(PYTHON) -m venv $(SCHEMATHESIS) && \
+	$(SCHEMATHESIS)/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5 && touch $@
+
+test_schema: setup $(SCHEMATHESIS)/.ready ## have schemathesis try every endpoint of the live page (2 min)
+	@exec $(PYTHON) -m tests.schema $(abspath $(SCHEMATHESIS)/bin/schemathesis)
 
 lint: setup ## check style and types of mistakes
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
@@ -128,6 +145,9 @@ bench_learning_report: setup ## docs/LEARNING.md and its curves from what make b
 
 bench_survival: setup ## kill and resume a run beside one left alone; a JSON line each (ARGS="--kills 1 --seed 3")
 	@$(PYTHON) -m bench.survival $(ARGS)
+
+bench_monitor: setup ## how fresh the live page is and what it costs, for 1, 10 and 50 viewers; a JSON line each (5 min)
+	@$(PYTHON) -m bench.monitor $(ARGS)
 
 soak: setup ## kill a random process of a run every 15 s for 20 min; one JSON line (ARGS="--minutes 5 --keep")
 	@$(PYTHON) -m bench.soak $(ARGS)
