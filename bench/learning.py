@@ -33,7 +33,7 @@ ROW = 3
 WINDOW = 20
 """Laps in a row over which the clean-lap rate of a full-speed run is taken."""
 ALONE_SECONDS = 8.0
-FREE_PORTS = ("simulator.car_port=0", "simulator.spectator_port=0")
+FREE_PORTS = ("simulator.car_port=0", "simulator.spectator_port=0", "monitor.port=0")
 
 
 MEANDER = "track=configs/tracks/meander.json"

@@ -272,6 +272,7 @@ def _settings(case: Case) -> list[str]:
         f"simulator.clock={case.clock}",
         "simulator.car_port=0",
         "simulator.spectator_port=0",
+        "monitor.port=0",
         f"cars.explorers={explorers}",
         f"cars.explorer_processes={min(case.explorers, explorers)}",
         f"cars.evaluators={int(scored)}",

@@ -29,7 +29,7 @@ def main() -> int:
     run = [sys.executable, "-m", "scripts.train", options.config, "--run", folder.name]
     limits = ["--until-clean-laps", "3", "--max-seconds", str(options.max_seconds)]
     sets = [f"simulator.clock={options.clock}", f"seed={options.seed}"]
-    sets += ["simulator.car_port=0", "simulator.spectator_port=0", *options.set]
+    sets += ["simulator.car_port=0", "simulator.spectator_port=0", "monitor.port=0", *options.set]
     done = subprocess.run(
         [*run, *limits, *(word for item in sets for word in ("--set", item))], stdout=sys.stderr, check=False
     )
