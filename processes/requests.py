@@ -43,6 +43,15 @@ class Requests:
                 "asked", what=request.what, target=request.target, done=answer.done, came_of_it=answer.text
             )
             self._cache.put_answer(request.id, answer)
+        self._see_film()
+
+    def _see_film(self) -> None:
+        """Ask no more for a film that is as long as it was to be: a new recorder would begin it again."""
+        ordered = self._supervisor.orders.now.film
+        if ordered is not None and ordered.seconds:
+            film = self._cache.film()
+            if film is not None and film.over and film.id == ordered.id:
+                self._order(film=None)
 
     def _do(self, request: Request) -> str:
         """What was done, in words. Raises Refused."""
@@ -98,8 +107,9 @@ class Requests:
         self._order(film=film(request.id, request.target, request.seconds))
         return f"filming {request.target}"
 
-    def _cut(self, _: Request) -> str:
-        if self._supervisor.orders.now.film is None:
+    def _cut(self, request: Request) -> str:
+        ordered = self._supervisor.orders.now.film
+        if ordered is None or request.target not in ("", ordered.id):
             raise Refused("nothing is filmed")
         self._order(film=None)
         return "the film is ended"

@@ -322,7 +322,8 @@ class Request(msgspec.Struct, frozen=True):
     id: str
     what: Literal["pause", "resume", "stop", "save", "restart", "policy", "film", "cut"]
     target: str = ""
-    """The process to restart; the policy's name, empty for what is learned; the car to film."""
+    """The process to restart; the policy's name, empty for what is learned; the car to film; to cut, the
+    request that the film is of, empty for any."""
     seconds: float = 0.0
     """Of film, in simulation time; 0: until ``cut``."""
 

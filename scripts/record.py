@@ -50,17 +50,18 @@ def record(cache: Cache, car: str, seconds: float) -> int:
     """Have a car filmed, and show how far the film is. The exit code. Raises Lost, and UserError."""
     console = Console(highlight=False)
     request = Request(uuid.uuid4().hex, "film", car, seconds)
-    answer = ask(cache, request)
-    if not answer.done:
-        raise UserError(answer.text)
     length = f" of {seconds:g} s" if seconds else "; Ctrl-C ends it"
     try:
+        answer = ask(cache, request)
+        if not answer.done:
+            raise UserError(answer.text)
         with console.status(answer.text) as shown:
             while not (film := _status(cache, request.id)).over:
                 shown.update(f"{answer.text}: {film.seconds:.1f} s{length}")
                 time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
-        ask(cache, Request(uuid.uuid4().hex, "cut"))
+        if not ask(cache, Request(uuid.uuid4().hex, "cut", request.id)).done:
+            raise
         film = _ended(cache, request.id)
     if film.trouble:
         raise UserError(f"{film.path}: {film.trouble}")

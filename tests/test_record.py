@@ -222,4 +222,5 @@ def test_ctrl_c_ends_the_film_and_waits_for_it(folder: RunFolder, cache: Cache, 
         output, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     assert output.splitlines()[-1] == "runs/mine/film.mp4: 2.5 s"
-    assert [(request.what, request.target) for request in asked] == [("film", "robo-eval1"), ("cut", "")]
+    (film,) = films
+    assert [(request.what, request.target) for request in asked] == [("film", "robo-eval1"), ("cut", film.id)]
