@@ -44,7 +44,7 @@ def run_info(config: Config, fleet: list[Car], started_at: float, orders: Orders
         decisions_per_second=60.0 / config.action.repeat,
         control=config.monitor.control,
         paused=orders.paused,
-        policy=orders.policy,
+        policy=orders.policy.name if orders.policy else "",
     )
 
 

@@ -46,7 +46,7 @@ STATE_SECONDS = 0.03
 """How long an observation waits for the car state of its moment, which comes by another way."""
 TELEMETRY_SECONDS = 0.25
 """How often telemetry goes to the cache while nobody watches one of the cars ..."""
-WATCHED_SECONDS = 0.05
+WATCHED_TELEMETRY_SECONDS = 0.05
 """... and while somebody does, or drives one."""
 OUTLINE_SECONDS = 2.0
 OUTLINES_KEPT = 64
@@ -118,7 +118,7 @@ class Explorer:
                 self._answer(picture, states[picture.car])
         now = time.monotonic()
         fast = self._hands or self._publisher.watched
-        if now - self._shown_at >= (WATCHED_SECONDS if fast else TELEMETRY_SECONDS):
+        if now - self._shown_at >= (WATCHED_TELEMETRY_SECONDS if fast else TELEMETRY_SECONDS):
             self._shown_at = now
             self._show()
         if now - self._outlined_at >= OUTLINE_SECONDS:
@@ -136,13 +136,16 @@ class Explorer:
     def _follow_orders(self) -> None:
         """See what the run was asked to do, and who drives by hand."""
         self._orders, self._hands = self._book.now, self._publisher.hands
-        other = self._substitute.want(self._orders.policy, self._orders.policy_folder)
+        other = self._substitute.want(self._orders.policy)
         self._context.complain("policy", self._substitute.trouble)
-        if other is not self._other:
-            for car in self._cars.values():
-                if car.evaluates:
-                    self._close(car, car.driver.interrupt())
-            self._other = other
+        for car in self._cars.values():
+            driven_by = self._driven_by(car, other)
+            if driven_by != car.driven_by:
+                # While ``_other`` is still what drove the episode that ends here.
+                self._close(car, car.driver.interrupt())
+                car.driver.laps.put_aside()
+                car.driven_by = driven_by
+        self._other = other
 
     def _keep_pace(self, pictures: list[Picture]) -> None:
         """Where the simulator waits for us: make it as slow as life while somebody drives, or all rest."""
@@ -176,15 +179,12 @@ class Explorer:
         gap = picture.number != car.number + self._config.action.repeat
         car.number = picture.number
         car.observation = observation = np.frombuffer(picture.payload, np.float32).reshape(self._observed)
-        hand = self._hands.get(car.car.name)
-        if gap or hand or car.by_hand:
+        if gap:
             self._close(car, car.driver.interrupt())
-        car.by_hand = hand is not None
-        if hand is not None:
+        if (hand := self._hands.get(car.car.name)) is not None:
             self._let_drive(car, hand, state)
             return
         if not self._can_drive(car):
-            self._close(car, car.driver.interrupt())
             self._rest(car, None)
             return
         if state is None or car.driver.seen(state):
@@ -288,15 +288,17 @@ class Explorer:
             self._publisher.put_line(car.car.name, line)
         if lap is None:
             return
-        figures, row = car.figures, car.driver.laps.clean_in_a_row
-        best = figures.best_lap
-        if lap.clean:
-            best = min(best or lap.seconds, lap.seconds)
-        car.figures = replace(
-            figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + lap.clean, best_lap=best
-        )
-        log.get().info("lap", car=car.car.name, seconds=round(lap.seconds, 3), clean=lap.clean)
-        role = "hand" if car.by_hand else "policy" if self._other_for(car) else car.car.role
+        role = car.car.role
+        if car.driven_by:
+            role = "hand" if car.driven_by == "hand" else "policy"
+        else:
+            figures = car.figures
+            best = min(figures.best_lap or lap.seconds, lap.seconds) if lap.clean else figures.best_lap
+            car.figures = replace(
+                figures, laps=figures.laps + 1, clean_laps=figures.clean_laps + lap.clean, best_lap=best
+            )
+        log.get().info("lap", car=car.car.name, seconds=round(lap.seconds, 3), clean=lap.clean, role=role)
+        row = car.driver.laps.clean_in_a_row
         self._publisher.add_lap(LapRecord(time.time(), car.car.name, role, lap.seconds, lap.clean, row))
 
     def _close(self, car: DrivenCar, result: EpisodeResult | None) -> None:
@@ -364,16 +366,18 @@ class Explorer:
                 clean_laps_in_a_row=car.driver.laps.clean_in_a_row,
                 crashes=car.crashes,
                 reward_terms=car.driver.reward_terms,
-                driven_by=self._driven_by(car),
+                driven_by=car.driven_by,
                 observation=_as_bytes(car.observation),
             )
         self._publisher.put_telemetry(telemetry)
 
-    def _driven_by(self, car: DrivenCar) -> str:
-        if car.by_hand:
+    def _driven_by(self, car: DrivenCar, other: Loaded | None) -> str:
+        """Who drives the car, as ``Telemetry`` has it; ``other``: the evaluators' policy."""
+        if car.car.name in self._hands:
             return "hand"
-        other = self._other_for(car)
-        return "paused" if self._orders.paused else other.name if other else ""
+        if self._orders.paused:
+            return "paused"
+        return other.name if other and car.evaluates else ""
 
     def _outlines(self) -> dict[str, Outline]:
         """What the tracks look like that the cars are on, where that is known."""

@@ -37,7 +37,8 @@ class DrivenCar:
         """Frame number of the last observation."""
         self.action = np.zeros(ACTION_SIZE, np.float32)
         self.figures = Telemetry(role=car.role)
-        self.by_hand = False
+        self.driven_by = ""
+        """As ``Telemetry`` has it."""
         self.state: CarState | None = None
         self.crashes = 0
         self.observation = np.zeros(0, np.float32)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from processes.orders import PolicyOrder
 from robo.config import Action
 from robo.learning.details import read_details
 
@@ -56,7 +57,8 @@ def action_of(folder: Path, action: Action) -> Action:
 class Substitute:
     """The policy that evaluators drive in place of what is learned, when they are asked to.
 
-    It is loaded in a thread, at no urgency, while what drove before goes on: TensorFlow alone takes seconds.
+    It is loaded in a thread, at no urgency, while what drove before goes on, if haltingly: TensorFlow alone
+    takes seconds.
     """
 
     def __init__(self, cars: Iterable[int], size: int, action: Action) -> None:
@@ -64,34 +66,33 @@ class Substitute:
         self._cars = list(cars)
         self._size = size
         self._action = action
-        self._wanted = ""
+        self._wanted: PolicyOrder | None = None
         self._loaded: Loaded | None = None
         self.trouble = ""
         """Why the policy that was asked for does not drive."""
 
-    def want(self, name: str, folder: str) -> Loaded | None:
-        """Which policy is to drive, empty: none. The one that does."""
-        if name != self._wanted:
-            self._wanted, self.trouble = name, ""
-            if name:
-                arguments = (name, Path(folder))
-                threading.Thread(target=self._load, args=arguments, name="policy", daemon=True).start()
-        if not name:
+    def want(self, wanted: PolicyOrder | None) -> Loaded | None:
+        """Which policy is to drive; None: what is learned. The one that does."""
+        if wanted != self._wanted:
+            self._wanted, self.trouble = wanted, ""
+            if wanted is not None:
+                threading.Thread(target=self._load, args=(wanted,), name="policy", daemon=True).start()
+        if wanted is None:
             self._loaded = None
         return self._loaded
 
-    def _load(self, name: str, folder: Path) -> None:
+    def _load(self, wanted: PolicyOrder) -> None:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # of this thread alone
+        folder = Path(wanted.folder)
         try:
-            loaded = Loaded(
-                name, {car: Exported(folder) for car in self._cars}, action_of(folder, self._action)
-            )
-            for policy in loaded.policies.values():  # the first call takes long, and tells whether it fits
+            policies = {car: Exported(folder) for car in self._cars}
+            loaded = Loaded(wanted.name, policies, action_of(folder, self._action))
+            for policy in policies.values():  # the first call takes long, and tells whether it fits
                 policy.act(np.zeros(self._size, np.float32), np.zeros(0, np.float32))
         except Exception as error:  # whatever a damaged one makes TensorFlow raise
-            if self._wanted == name:
+            if self._wanted == wanted:
                 why = str(error).partition("\n")[0] or type(error).__name__
-                self.trouble = f"policy not taken up: {why}"
+                self.trouble = f"{wanted.name} not taken up: {why}"
             return
-        if self._wanted == name:
+        if self._wanted == wanted:
             self._loaded = loaded

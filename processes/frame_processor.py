@@ -17,17 +17,14 @@ from processes.vitals import Count
 from robo.cache import Frame
 from robo.perception import kinds
 from robo.protocol.car import DEFAULT_IMAGE_WIDTH, is_raw
-from robo.simulation.png import PngEncoder
+from robo.simulation.png import PngEncoder, holds
 
 PICTURE_SECONDS = 0.5
 """How often a car's picture goes to the cache while nobody watches it ..."""
-WATCHED_SECONDS = 0.04
+WATCHED_PICTURE_SECONDS = 0.04
 """... and while somebody does; decisions in realtime are a little farther apart, so all of them are shown."""
 _PNG_SIZE = slice(16, 24)
 """Where a PNG says how wide and high it is."""
-_PNG_CHUNKS = 8
-"""Where its chunks begin: four bytes of length, four of kind, the data, a checksum of four."""
-_ANIMATED = (b"acTL", b"fcTL", b"fdAT")
 PNG_LEVEL = 1
 """zlib's: under 1 KB a picture, for a cache that may be on another machine."""
 
@@ -69,7 +66,7 @@ def main(context: Context) -> None:
             context.trace.note(Stage.PROCESSED, picture.car, picture.number)
             now = time.monotonic()
             if now - shown[picture.car] >= (
-                WATCHED_SECONDS if name in publisher.watched else PICTURE_SECONDS
+                WATCHED_PICTURE_SECONDS if name in publisher.watched else PICTURE_SECONDS
             ):
                 shown[picture.car] = now
                 png = encoder.encode(frame) if is_raw(picture.payload, width) else picture.payload
@@ -90,7 +87,7 @@ def decode(picture: bytes, width: int) -> np.ndarray | None:
     pixels = np.frombuffer(picture, np.uint8)
     if is_raw(picture, width):
         return pixels.reshape(-1, width, 3)
-    if picture[_PNG_SIZE] not in (_png_size(width), _png_size(DEFAULT_IMAGE_WIDTH)) or not _holds(picture):
+    if picture[_PNG_SIZE] not in (_png_size(width), _png_size(DEFAULT_IMAGE_WIDTH)) or not holds(picture):
         return None
     try:
         return cv2.imdecode(pixels, cv2.IMREAD_COLOR)
@@ -100,16 +97,3 @@ def decode(picture: bytes, width: int) -> np.ndarray | None:
 
 def _png_size(width: int) -> bytes:
     return struct.pack(">II", width, width * 80 // 128)
-
-
-def _holds(png: bytes) -> bool:
-    """Whether a PNG's chunks are as long as they say, and none an animation's.
-
-    OpenCV believes what they say, and takes as much memory: gigabytes for a flipped bit.
-    """
-    place = _PNG_CHUNKS
-    while place < len(png):
-        if png[place + 4 : place + 8] in _ANIMATED:
-            return False
-        place += 12 + int.from_bytes(png[place : place + 4], "big")
-    return place == len(png)

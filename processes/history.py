@@ -10,9 +10,6 @@ from robo.learning import metrics
 MOST_POINTS = 400
 """Of a kind; of a longer history every second one, every fourth, ... is left out."""
 
-SLACK_SECONDS = 1.0
-"""Between a point's time in the folder and in the cache."""
-
 
 class History:
     """Sees to it that the cache has the curves from their beginning, also when it was lost and came back."""
@@ -25,7 +22,7 @@ class History:
         """Write all points that there are, unless the cache has them. Raises Lost."""
         first = self._first_at()
         known = self._cache.first_point()
-        if first is None or (known is not None and known.at <= first + SLACK_SECONDS):
+        if first is None or (known is not None and known.at <= first):
             return
         self._cache.put_points(thinned(points(self._folder)))
 

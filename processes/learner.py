@@ -282,10 +282,11 @@ class Learner:
 
     def _tell(self, kind: Kind, values: Mapping[str, float]) -> None:
         """Add a point to the curves: in the run's folder, and for whoever watches."""
-        steps = (self._replay.inserted, self._agent.step)
+        at, steps = time.time(), (self._replay.inserted, self._agent.step)
         with self._writing("metrics"):
-            self._metrics.write(kind, *steps, values)
-        self._publisher.add_point(Point(time.time(), kind, *steps, finite(values)))
+            self._metrics.write(kind, *steps, values, at=at)
+        # Of the same time in both places: whoever has it from one knows it in the other.
+        self._publisher.add_point(Point(at, kind, *steps, finite(values)))
 
     def _show(self) -> None:
         progress = Progress(

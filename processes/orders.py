@@ -27,6 +27,15 @@ def film(request: str, car: str, seconds: float) -> Film:
     return Film(request, car, min(max(0.0, seconds), LONGEST_FILM))
 
 
+class PolicyOrder(msgspec.Struct, frozen=True):
+    """An exported policy to drive."""
+
+    id: str
+    """Another one asks for it anew."""
+    name: str
+    folder: str
+
+
 class Orders(msgspec.Struct, frozen=True):
     """All that holds at the moment."""
 
@@ -34,9 +43,8 @@ class Orders(msgspec.Struct, frozen=True):
     """Cars stand still and nothing is learned."""
     saves: int = 0
     """How often a checkpoint was asked for."""
-    policy: str = ""
-    """The name of the exported policy that evaluators drive; empty: what is learned."""
-    policy_folder: str = ""
+    policy: PolicyOrder | None = None
+    """What evaluators drive; None: what is learned."""
     film: Film | None = None
 
 

@@ -94,7 +94,7 @@ def _listening_ports(config: Config) -> Config:
 def listen(host: str, port: int, key: str) -> socket.socket:
     """A socket that listens at the port; any free one for 0. Raises UserError when it can't."""
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             what = f"port in use; end what runs there, or take any free one: --set {key}=0"

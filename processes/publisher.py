@@ -30,7 +30,7 @@ from robo.driving.state import CarState
 
 RETRY_SECONDS = 0.25
 CLOSE_SECONDS = 0.5
-WATCHED_SECONDS = 0.5
+ASK_SECONDS = 0.5
 """How often the thread asks whom somebody watches."""
 
 
@@ -216,7 +216,7 @@ class Publisher:
         """See whom somebody watches, or drives. Raises Lost."""
         now = time.monotonic()
         if now >= self._ask_at:
-            self._ask_at = now + WATCHED_SECONDS
+            self._ask_at = now + ASK_SECONDS
             self.watched = frozenset(self._cache.watched(self._may_be_watched))
         if self._may_be_driven:
             self._hands = self._cache.hands(self._may_be_driven)

@@ -17,7 +17,7 @@ from processes.frame_processor import decode
 from processes.launch import Context
 from processes.orders import OrderBook
 from processes.publisher import Publisher
-from processes.table import Car
+from processes.table import RING_SLOTS, Car
 from robo import log
 from robo.cache import FilmStatus
 from robo.config import ROOT, Config
@@ -62,6 +62,8 @@ class Film:
             self._pictures.clear()
             self._number = 0
         self._pictures[picture.number] = picture.payload
+        while len(self._pictures) > RING_SLOTS:  # no moments come while the car waits for something
+            del self._pictures[next(iter(self._pictures))]
 
     def film(self, message: Picture) -> None:
         """Film the picture of this moment, if it is here."""

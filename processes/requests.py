@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from processes.box import policy_folders, shelf
-from processes.orders import film
+from processes.orders import PolicyOrder, film
 from processes.supervisor import Supervisor
 from robo import log
 from robo.cache import Answer, Cache, Request
@@ -15,6 +16,9 @@ from robo.config import Config
 
 HARMLESS = ("film", "cut")
 """What a run does even where it is not controlled from outside: commands on its own machine ask for it."""
+
+
+EVALUATOR = "evaluator"
 
 
 class Refused(Exception):
@@ -29,6 +33,7 @@ class Requests:
         self._supervisor = supervisor
         self._config = config
         self._folder = folder
+        self._evaluator_restarts = 0
         self.stop = ""
         """Why the run is to end, in words; empty: it is not."""
 
@@ -44,6 +49,14 @@ class Requests:
             )
             self._cache.put_answer(request.id, answer)
         self._see_film()
+        self._see_policy()
+
+    def _see_policy(self) -> None:
+        """Ask no more for a policy that the evaluator has ended with: its replacement would end so, too."""
+        ordered = self._supervisor.orders.now.policy
+        if ordered is not None and self._supervisor.restarts(EVALUATOR) != self._evaluator_restarts:
+            log.get().warning("the evaluator ended: it drives what is learned again", policy=ordered.name)
+            self._order(policy=None)
 
     def _see_film(self) -> None:
         """Ask no more for a film that is as long as it was to be: a new recorder would begin it again."""
@@ -86,7 +99,7 @@ class Requests:
         if not self._config.cars.evaluators:
             raise Refused("this run has no evaluator")
         if not request.target:
-            self._order(policy="", policy_folder="")
+            self._order(policy=None)
             return "the evaluator drives what is learned"
         # Only a name that is on the shelf leads to a folder: a path from outside never does.
         try:
@@ -98,7 +111,8 @@ class Requests:
             raise Refused(f"there is no policy {request.target[:100]!r}")
         if known[request.target].fits:
             raise Refused(f"{request.target} can't drive here: {known[request.target].fits}")
-        self._order(policy=request.target, policy_folder=str(folder.absolute()))
+        self._order(policy=PolicyOrder(request.id, request.target, str(folder.absolute())))
+        self._evaluator_restarts = self._supervisor.restarts(EVALUATOR)
         return f"the evaluator takes up {request.target}, in a few seconds"
 
     def _film(self, request: Request) -> str:
@@ -112,6 +126,10 @@ class Requests:
         if ordered is None or request.target not in ("", ordered.id):
             raise Refused("nothing is filmed")
         self._order(film=None)
+        film = self._cache.film()
+        if film is not None and film.id == ordered.id and not film.over:
+            # Its recorder, if it lives, says more; if not, nobody else would say that it is over.
+            self._cache.put_film(replace(film, at=time.time(), over=True))
         return "the film is ended"
 
     def _order(self, **changes: object) -> None:

@@ -23,6 +23,7 @@ from processes.table import cars, channels, processes
 from processes.vitals import Count
 from processes.watchers import Watchers
 from robo import log
+from robo.access import page_url
 from robo.cache import Cache, Lost, ProcessHealth
 from robo.config import Config
 from robo.errors import UserError
@@ -102,7 +103,7 @@ def _supervise(
     follower = Follower(cache, scored, config.limits, psutil.Process().create_time())
     look = _Look(supervisor, follower, cache, console, run_)
     if config.monitor.enabled:
-        console.say(f"page: http://{config.monitor.bind}:{config.monitor.port}/")
+        console.say(f"page: {page_url(config.monitor.bind, config.monitor.port)}")
     if not managed_redis:
         with contextlib.suppress(Lost):
             cache.clear()
@@ -147,6 +148,8 @@ class _Look:
         health = self._supervisor.health()
         figures.waiting_for = _waiting_for({name: process.state for name, process in health.items()})
         figures.troubles = _troubles(health)
+        if self._supervisor.orders.now.paused:
+            figures.troubles.insert(0, "paused")
         try:
             laps = self._follower.read(time.time())
             self._cache.put_processes(health)

@@ -149,6 +149,11 @@ class Supervisor:
             for name, child in self._children.items()
         }
 
+    def restarts(self, name: str) -> int:
+        """How often a process was restarted; 0 when there is none of this name."""
+        child = self._children.get(name)
+        return child.policy.count if child else 0
+
     def restart(self, name: str) -> str:
         """Have a process end as it does at a run's end, and another take its place.
 
@@ -157,8 +162,10 @@ class Supervisor:
         child = self._children.get(name)
         if child is None:
             return f"no process is called {name}"
-        if child.state is not State.RUNNING:
+        if child.state is not State.RUNNING or not child.alive:
             return f"{name} does not run: it is {child.state.value}"
+        if child.asked_by:
+            return f"{name} is being restarted already"
         log.get().info("to be restarted, as was asked for", child=name)
         child.asked_by = time.monotonic() + self._settings.stop_seconds
         child.process.terminate()

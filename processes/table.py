@@ -120,8 +120,8 @@ def processes(config: Config, *, managed_redis: bool) -> list[Process]:
     processors = tuple(f"frame_processor{group}" for group in groups)
     rows += [row(name, "processes.frame_processor", after=redis, hurries=True) for name in processors]
     rows += [row(name, "processes.explorer", after=redis, hurries=True) for name in drivers]
-    rows.append(row("recorder", "processes.recorder", vital=False))
-    # So that a film that is asked for in the settings begins with the first picture.
+    # A film that the settings ask for begins with the first picture, and a run without it is better ended.
+    rows.append(row("recorder", "processes.recorder", vital=filmed(config) is not None))
     recorder = ("recorder",) if filmed(config) else ()
     ready = (*simulator, "spectator_reader", *processors, *drivers, *recorder)
     readers = [f"car_reader{group}" for group in groups]

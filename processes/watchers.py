@@ -10,14 +10,15 @@ from processes.history import History
 from processes.launch import Run
 from processes.requests import Requests
 from processes.supervisor import Supervisor
-from robo.cache import Cache
+from robo import log
+from robo.cache import Cache, Lost
 
 BOX_SECONDS = 1.0
 SHELF_SECONDS = 5.0
 
 
 class Watchers:
-    """What whoever watches the run is told of it, besides its processes, and what they ask of it."""
+    """The supervisor's side of it; what its processes tell by themselves is not its matter."""
 
     def __init__(self, cache: Cache, supervisor: Supervisor, run: Run) -> None:
         self._cache = cache
@@ -29,7 +30,18 @@ class Watchers:
         self.requests = Requests(cache, supervisor, run.config, run.folder)
 
     def look(self, now: float) -> None:
-        """Tell what is new at monotonic time ``now``, and do what was asked for. Raises Lost."""
+        """Tell what is new at monotonic time ``now``, and do what was asked for. Raises Lost.
+
+        Whatever else goes wrong is logged: nobody who watches is worth a run.
+        """
+        try:
+            self._look(now)
+        except Lost:
+            raise
+        except Exception:
+            log.get().exception("whoever watches could not be told")
+
+    def _look(self, now: float) -> None:
         self.requests.look()
         if now < self._box_at:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 
 from robo.errors import UserError
 
@@ -27,3 +28,9 @@ def check_control(bind: str, *, control: bool, token: str | None) -> None:
             f"monitor.control: on {bind or '*'} a token is needed; set {TOKEN} to a secret, "
             "or listen at 127.0.0.1 alone"
         )
+
+
+def page_url(host: str, port: int) -> str:
+    """Where a page that listens there is opened: everywhere, for one, by this machine's name."""
+    name = socket.gethostname() if host in ("", "0.0.0.0", "::") else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"

@@ -13,7 +13,7 @@ import pytest
 
 from processes import box
 from processes.box import policy_folders, shelf
-from processes.orders import Orders
+from processes.orders import Orders, PolicyOrder
 from processes.table import cars
 from robo import config
 from robo.cache import CarInfo, SavedPolicy, Shelf
@@ -85,7 +85,9 @@ def test_a_run_tells_what_it_is() -> None:
 
 def test_a_run_tells_what_it_was_asked_to() -> None:
     settings = config.load(sets=["monitor.control=true"])
-    told = box.run_info(settings, [], 0.0, Orders(paused=True, policy="policies/ddpg", policy_folder="/x"))
+    told = box.run_info(
+        settings, [], 0.0, Orders(paused=True, policy=PolicyOrder("id", "policies/ddpg", "/x"))
+    )
     assert (told.control, told.paused, told.policy) == (True, True, "policies/ddpg")
     assert "/x" not in msgspec.json.encode(told).decode()
 

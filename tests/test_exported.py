@@ -12,6 +12,7 @@ import pytest
 
 from processes import exported
 from processes.exported import Loaded, Substitute, action_of
+from processes.orders import PolicyOrder
 from robo import config
 from robo.config import ROOT
 from robo.driving.transitions import observation_size
@@ -53,13 +54,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def taken_up(substitute: Substitute, name: str, folder: str) -> Loaded:
-    wait(lambda: (loaded := substitute.want(name, folder)) is not None and loaded.name == name)
-    return substitute.want(name, folder)
+    wait(
+        lambda: (
+            (loaded := substitute.want(PolicyOrder("1", name, folder))) is not None and loaded.name == name
+        )
+    )
+    return substitute.want(PolicyOrder("1", name, folder))
 
 
 def test_a_policy_is_taken_up_for_every_evaluator_and_given_up_at_once(substitute: Substitute) -> None:
-    assert substitute.want("", "") is None
-    assert substitute.want("policies/ddpg", DDPG) is None  # what drove before goes on meanwhile
+    assert substitute.want(None) is None
+    assert (
+        substitute.want(PolicyOrder("1", "policies/ddpg", DDPG)) is None
+    )  # what drove before goes on meanwhile
     loaded = taken_up(substitute, "policies/ddpg", DDPG)
     assert substitute.trouble == ""
     assert set(loaded.policies) == {6, 7}
@@ -67,16 +74,16 @@ def test_a_policy_is_taken_up_for_every_evaluator_and_given_up_at_once(substitut
     action = loaded.policies[6].act(np.zeros(SIZE, np.float32), np.zeros(0, np.float32))
     assert action.shape == (2,)
     assert np.abs(action).max() <= 1.0
-    assert substitute.want("", "") is None
+    assert substitute.want(None) is None
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_one_before_drives_until_the_next_is_loaded(substitute: Substitute, tmp_path: Path) -> None:
     before = taken_up(substitute, "one", str(tmp_path))
-    seen = substitute.want("other", str(tmp_path))
+    seen = substitute.want(PolicyOrder("1", "other", str(tmp_path)))
     assert seen is before or seen.name == "other"
     assert taken_up(substitute, "other", str(tmp_path)).policies[6].folder == tmp_path
-    assert substitute.want("", "") is None
+    assert substitute.want(None) is None
     assert taken_up(substitute, "one", str(tmp_path)) is not before
 
 
@@ -84,12 +91,12 @@ def test_a_policy_that_is_gone_or_sees_something_else_is_not_taken_up(
     substitute: Substitute, tmp_path: Path
 ) -> None:
     for name, folder in (("gone", str(tmp_path)), ("small", str(ROOT / "policies" / "rdpg"))):
-        assert substitute.want(name, folder) is None
+        assert substitute.want(PolicyOrder("1", name, folder)) is None
         wait(lambda: substitute.trouble)
-        assert substitute.trouble.startswith(f"policy not taken up: {folder}: ")
+        assert substitute.trouble.startswith(f"{name} not taken up: {folder}: ")
         assert "\n" not in substitute.trouble
-        assert substitute.want(name, folder) is None
-        assert substitute.want("", "") is None
+        assert substitute.want(PolicyOrder("1", name, folder)) is None
+        assert substitute.want(None) is None
         assert substitute.trouble == ""
 
 
@@ -101,9 +108,9 @@ def test_whatever_goes_wrong_with_it_is_said(
         raise error
 
     monkeypatch.setattr(exported, "Exported", fail)
-    substitute.want("broken", str(tmp_path))
+    substitute.want(PolicyOrder("1", "broken", str(tmp_path)))
     wait(lambda: substitute.trouble)
-    assert substitute.trouble == "policy not taken up: no"
+    assert substitute.trouble == "broken not taken up: no"
 
 
 def test_what_its_outputs_mean_is_said_with_it_or_as_here(tmp_path: Path) -> None:
@@ -115,3 +122,14 @@ def test_what_its_outputs_mean_is_said_with_it_or_as_here(tmp_path: Path) -> Non
         (tmp_path / DETAILS).write_text(json.dumps({"action": nonsense}))
         with pytest.raises(ValueError, match=next(iter(nonsense))):
             action_of(tmp_path, SETTINGS.action)
+
+
+def test_one_that_was_not_taken_up_can_be_asked_for_again(
+    substitute: Substitute, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    substitute.want(PolicyOrder("1", "late", str(tmp_path / "none")))
+    wait(lambda: substitute.trouble)
+    monkeypatch.setattr(exported, "Exported", Policy)
+    again = PolicyOrder("2", "late", str(tmp_path))
+    wait(lambda: substitute.want(again))
+    assert substitute.trouble == ""

@@ -59,17 +59,6 @@ def test_a_history_that_is_there_is_left_alone(cache: Cache, tmp_path: Path) -> 
     assert cache.points(place)[1] == [point(3), point(4), point(5)]
 
 
-def test_a_first_point_that_was_written_a_little_later_to_redis_is_the_first(
-    cache: Cache, tmp_path: Path
-) -> None:
-    """The learner takes the time once for its file, and again for whoever watches."""
-    measure(tmp_path, point(0))
-    later = Point(point(0).at + 0.4, "training", 0, 0, {})
-    cache.add_point(later)
-    History(cache, tmp_path).refill()
-    assert cache.points()[1] == [later]
-
-
 def test_a_history_that_was_lost_with_redis_comes_back(cache: Cache, redis_url: str, tmp_path: Path) -> None:
     measure(tmp_path, *(point(number) for number in range(3)))
     history = History(cache, tmp_path)

@@ -97,3 +97,24 @@ def test_a_new_session_is_no_lap_and_breaks_the_row() -> None:
 def test_a_new_session_may_begin_from_standing() -> None:
     states = [car(3, 10.0, crashes=4), car(session=2, segment=-1), car(1, 12.0, session=2)]
     assert told(*states) == [Lap(12.0, clean=True)]
+
+
+def test_a_lap_that_somebody_else_began_is_nobodys() -> None:
+    """Neither clean nor not: it is not told at all, and the row of clean laps begins anew."""
+    counter = LapCounter()
+    for state in (car(segment=-1), car(1, 10.0), car(2, 10.0)):
+        counter.update(state)
+    assert counter.clean_in_a_row == 2
+    counter.put_aside()
+    assert counter.clean_in_a_row == 0
+    assert counter.update(car(3, 10.0)) is None
+    assert counter.update(car(4, 9.0)) == Lap(9.0, clean=True)
+    assert counter.clean_in_a_row == 1
+
+
+def test_another_session_begins_with_no_lap_put_aside() -> None:
+    counter = LapCounter()
+    counter.update(car(1, 10.0))
+    counter.put_aside()
+    counter.update(car(segment=-1, session=2))
+    assert counter.update(car(1, 9.0, session=2)) == Lap(9.0, clean=True)

@@ -8,14 +8,13 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 
 from processes.channels import Latest
-from processes.orders import Film, OrderBook, Orders
+from processes.orders import Film, OrderBook, Orders, PolicyOrder
 from processes.table import ORDERS_BYTES
 
 ALL = Orders(
     paused=True,
     saves=3,
-    policy="runs/größte/policies/best",
-    policy_folder="/srv/runs/größte/policies/best",
+    policy=PolicyOrder("id", "runs/größte/policies/best", "/srv/runs/größte/policies/best"),
     film=Film("id", "robo1", 2.5),
 )
 
@@ -54,7 +53,12 @@ def test_what_has_not_changed_is_not_read_again() -> None:
 def test_shorter_orders_leave_nothing_of_longer_ones() -> None:
     mine = board()
     given, read = OrderBook(mine), OrderBook(handed_on(mine))
-    for orders in (ALL, Orders(), Orders(policy="x" * 500), Orders(policy="y")):
+    for orders in (
+        ALL,
+        Orders(),
+        Orders(policy=PolicyOrder("", "x" * 500, "")),
+        Orders(policy=PolicyOrder("", "y", "")),
+    ):
         given.give(orders)
         assert read.now == orders
 
@@ -64,10 +68,10 @@ def test_orders_that_take_too_many_words_are_refused_and_the_earlier_ones_hold()
     given, read = OrderBook(mine), OrderBook(handed_on(mine))
     given.give(ALL)
     with pytest.raises(ValueError, match=f"{ORDERS_BYTES} at most"):
-        given.give(Orders(policy="x" * ORDERS_BYTES))
+        given.give(Orders(policy=PolicyOrder("", "x" * ORDERS_BYTES, "")))
     assert given.now == read.now == ALL
-    given.give(Orders(policy="x"))
-    assert read.now == Orders(policy="x")
+    given.give(Orders(policy=PolicyOrder("", "x", "")))
+    assert read.now == Orders(policy=PolicyOrder("", "x", ""))
 
 
 def test_orders_half_given_are_not_followed() -> None:

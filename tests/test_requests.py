@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from processes.channels import Latest
-from processes.orders import Film, OrderBook, Orders
+from processes.orders import Film, OrderBook, Orders, PolicyOrder
 from processes.requests import Requests
 from processes.table import ORDERS_BYTES, cars
 from robo import config
-from robo.cache import Answer, Cache, Lost, Request
+from robo.cache import Answer, Cache, FilmStatus, Lost, Request
 from robo.config import ROOT
 from robo.learning.details import DETAILS, MODEL
 
@@ -30,6 +30,11 @@ class Supervisor:
         self.orders = OrderBook(Latest(1, ORDERS_BYTES))
         self.cars = cars(config.load(sets=sets))
         self.restarted: list[str] = []
+        self.ends = 0
+        """Of the evaluator."""
+
+    def restarts(self, _: str) -> int:
+        return self.ends
 
     def restart(self, name: str) -> str:
         if name != "learner":
@@ -162,10 +167,10 @@ def test_where_nothing_is_filmed_there_is_nothing_to_end(run: Asked) -> None:
 
 def test_the_evaluator_takes_up_a_policy_and_gives_it_up(run: Asked) -> None:
     assert run.ask("policy", "policies/ddpg").done
-    assert run.now == Orders(policy="policies/ddpg", policy_folder=str(ROOT / "policies" / "ddpg"))
+    assert run.now == Orders(policy=PolicyOrder("id", "policies/ddpg", str(ROOT / "policies" / "ddpg")))
     own = policy(run.folder, "best")
     assert run.ask("policy", "runs/mine/policies/best").done
-    assert run.now.policy_folder == str(own)
+    assert run.now.policy.folder == str(own)
     assert run.ask("policy", "").done
     assert run.now == Orders()
 
@@ -272,3 +277,28 @@ def test_without_redis_it_is_lost(run: Asked, redis_server: object) -> None:
         run.requests.look()
     redis_server.start()
     assert run.ask("pause").done
+
+
+def test_a_policy_that_the_evaluator_ended_with_is_given_up(run: Asked) -> None:
+    assert run.ask("policy", "policies/ddpg").done
+    run.requests.look()
+    assert run.now.policy is not None
+    run.supervisor.ends += 1
+    run.requests.look()
+    assert run.now.policy is None
+
+
+def test_a_film_that_is_over_is_no_longer_asked_for(run: Asked) -> None:
+    assert run.ask("film", "robo1", 3.0).done
+    for over in (False, True):
+        run.cache.put_film(FilmStatus(1.0, "id", "robo1", "film.mp4", 2.0, over))
+        run.requests.look()
+        assert (run.now.film is None) == over
+
+
+def test_a_film_whose_recorder_is_gone_is_over_when_it_is_cut(run: Asked) -> None:
+    assert run.ask("film", "robo1").done
+    run.cache.put_film(FilmStatus(1.0, "id", "robo1", "film.mp4", 2.0, False))
+    assert not run.ask("cut", "another").done
+    assert run.ask("cut", "id").done
+    assert run.cache.film().over

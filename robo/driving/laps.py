@@ -25,6 +25,12 @@ class LapCounter:
     def __init__(self) -> None:
         self._state: CarState | None = None
         self._clean = False
+        self._aside = False
+        self.clean_in_a_row = 0
+
+    def put_aside(self) -> None:
+        """Somebody else drives from here on: the lap that is under way is nobody's, and will not be told."""
+        self._aside = True
         self.clean_in_a_row = 0
 
     def update(self, state: CarState) -> Lap | None:
@@ -32,6 +38,7 @@ class LapCounter:
         before, self._state = self._state, state
         if before is None or before.session != state.session:
             self._clean = state.segment == -1
+            self._aside = False
             self.clean_in_a_row = 0
             return None
         if (state.crashes, state.returns) != (before.crashes, before.returns):
@@ -39,8 +46,9 @@ class LapCounter:
             self.clean_in_a_row = 0
         if state.laps == before.laps:
             return None
-        lap = Lap(state.last_lap, self._clean)
-        if lap.clean:
+        lap = None if self._aside else Lap(state.last_lap, self._clean)
+        self._aside = False
+        if lap is not None and lap.clean:
             self.clean_in_a_row += 1
         # A crash seen together with the finish line may have come after it: this lap is then not clean, and
         # neither is the next.

@@ -31,8 +31,18 @@ class Metrics:
         self._lines = Records(run_folder / FILE, _end_of_torn_line)
         self._events = Events(run_folder / TENSORBOARD)
 
-    def write(self, kind: Kind, env_steps: int, train_steps: int, values: Mapping[str, float]) -> None:
+    def write(
+        self,
+        kind: Kind,
+        env_steps: int,
+        train_steps: int,
+        values: Mapping[str, float],
+        *,
+        at: float | None = None,
+    ) -> None:
         """Add a point: ``values`` by name, in both places under ``kind``; both files have it at once.
+
+        ``at``: its time, in seconds since 1970; None: now.
 
         TensorBoard draws training over train steps and the rest over environment steps; values that are not
         finite are null in the line and left out there. Raises OSError when the disk is full or the folder
@@ -40,7 +50,7 @@ class Metrics:
         """
         known = finite(values)
         line: dict[str, Any] = {
-            "time": self._now(),
+            "time": self._now() if at is None else at,
             "kind": kind,
             "env_steps": env_steps,
             "train_steps": train_steps,

@@ -17,6 +17,11 @@ _END = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 _RGB8 = (8, 2, 0, 0, 0)  # bits a channel, colour type RGB, deflate, the five standard filters, not interlaced
 
 
+_FRAMING_BYTES = 12
+"""Of every chunk: four of length, four of kind, the data, a checksum of four."""
+_ANIMATED = (b"acTL", b"fcTL", b"fdAT")
+
+
 class PngEncoder:
     """Encodes frames of one size, uint8 [height, width, 3] BGR, as 8-bit RGB PNGs.
 
@@ -36,6 +41,19 @@ class PngEncoder:
         """The frame, uint8 [height, width, 3] BGR, as a PNG."""
         cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=self._pixels)
         return b"".join((self._head, _chunk(b"IDAT", zlib.compress(self._rows, self._level)), _END))
+
+
+def holds(png: bytes) -> bool:
+    """Whether a PNG's chunks fill it exactly, as long as they say that they are, and none is an animation's.
+
+    OpenCV believes what they say, and takes as much memory: gigabytes for a flipped bit.
+    """
+    place = len(PNG_SIGNATURE)
+    while place < len(png):
+        if png[place + 4 : place + 8] in _ANIMATED:
+            return False
+        place += _FRAMING_BYTES + int.from_bytes(png[place : place + 4], "big")
+    return place == len(png)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
