@@ -20,6 +20,8 @@ from monitor.settings import Settings
 from robo.cache import Answer, Cache, Request
 
 POLL_SECONDS = 0.05
+WRONG_SECONDS = 0.3
+"""How long a wrong token waits for its answer, so that guessing is slow."""
 JSON = "application/json"
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -87,6 +89,8 @@ async def _admitted(request: web.Request, body: type[T]) -> tuple[Hub, T]:
     if why := refusal(settings, None):
         raise Refused(403, why)
     if settings.token and not _authorized(request, settings.token):
+        if "Authorization" in request.headers:
+            await asyncio.sleep(WRONG_SECONDS)
         raise Refused(401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
     if request.content_type != JSON:
         raise Refused(415, f"the body must be {JSON}")

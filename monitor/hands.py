@@ -40,6 +40,7 @@ class Hands:
         """Drive a car like that from now on, or give it back."""
         car, now = wish.car, time.monotonic()
         if why := self._why_not(car, now):
+            self._confirmed.discard(car)
             self._answer(car, False, why)
             return
         if wish.release:
@@ -56,7 +57,7 @@ class Hands:
         return answers
 
     async def close(self) -> None:
-        """Give all cars back."""
+        """Give all cars back, but those that somebody else has taken meanwhile."""
         self._wanted = dict.fromkeys(self._driven)
         if self._wanted and self._telling is None:
             self._telling = asyncio.create_task(self._tell_run())
@@ -70,6 +71,10 @@ class Hands:
             return f"{self._hub.run} has no car {car}"
         driver, until = self._hub.drivers.get(car, (self, now))
         return f"{car} is driven by somebody else" if driver is not self and now < until else ""
+
+    def _drives(self, car: str) -> bool:
+        """Whether nobody has taken the car after this page had it."""
+        return self._hub.drivers.get(car, (None, 0.0))[0] is self
 
     def _want(self, car: str, hand: Hand | None) -> None:
         self._wanted[car] = hand
@@ -89,13 +94,16 @@ class Hands:
         def put(cache: Cache) -> None:
             cache.put_hand(car, hand)
 
-        if hand is None:
+        if hand is None or not self._drives(car):
             self._driven.discard(car)
             self._confirmed.discard(car)
-            if self._hub.drivers.get(car, (None, 0.0))[0] is self:
-                del self._hub.drivers[car]
+        if not self._drives(car):
+            return  # somebody else has taken it meanwhile
+        if hand is None:
             with contextlib.suppress(Lost):  # then it goes by itself, too
                 await self._asker.ask(self._hub.run, put)
+            if car not in self._driven and self._drives(car):
+                del self._hub.drivers[car]  # only now: the next one's wish must not come before this
             return
         try:
             await self._asker.ask(self._hub.run, put)

@@ -20,8 +20,10 @@ from robo.cache import (
     ProcessHealth,
     Progress,
     RunInfo,
+    Share,
     Shelf,
     Telemetry,
+    Turn,
 )
 from robo.driving.state import CarState
 from robo.errors import UserError
@@ -31,8 +33,6 @@ VERSION = 1
 LAPS_SHOWN = 50
 
 Name = Annotated[str, Meta(max_length=64)]
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Turn = Annotated[float, Meta(ge=-1.0, le=1.0)]
 FilmSeconds = Annotated[float, Meta(ge=0.0, le=3600.0)]
 
 

@@ -49,7 +49,8 @@ more, told apart by `topic`: hello (once, first), box, cars, outlines, lines, cu
 of camera pictures, one or more, each: u8 n, n bytes car name (ASCII), f64 at (Unix seconds), u64 number,
 u32 size, `size` bytes JPEG, little endian. The client sends {"watch": [car, ...]}, {"token": "..."},
 {"hand": {"car", "throttle", "turn", "brake"}} or {"hand": {"car", "release": true}}; anything else closes the
-socket with 1008. 1013: too many viewers; 1001: the monitor stops, or watches this run no more."""
+socket with 1008, and so does a wrong token ("not the token"). 1013: too many viewers; 1001: the monitor
+stops, or watches this run no more."""
 
 
 class _Answer(NamedTuple):
@@ -60,6 +61,13 @@ class _Answer(NamedTuple):
     schema: Any = None
     """A type of ours, or a JSON schema."""
     status: int = 200
+
+
+class _Parameter(NamedTuple):
+    """A part of paths."""
+
+    text: str
+    example: str
 
 
 class _Operation(NamedTuple):
@@ -138,7 +146,11 @@ OPERATIONS = (
     ),
     _post("/api/cars/{team}/film", "Film a car, on the run's machine: camera and figures, an MP4.", FilmWish),
 )
-PARAMETERS = {"team": "the car's name", "name": "the process's name", "file": "its path"}
+PARAMETERS = {
+    "team": _Parameter("the car's name", "robo1"),
+    "name": _Parameter("the process's name", "learner"),
+    "file": _Parameter("its path", "style.css"),
+}
 
 
 async def show(_request: web.Request) -> web.Response:
@@ -215,7 +227,14 @@ def _content(text: str, kind: str, schema: Any) -> dict[str, Any]:
 
 def _parameters(operation: _Operation) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": ANY_TEXT}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": PARAMETERS[name].text,
+            "schema": ANY_TEXT,
+            "example": PARAMETERS[name].example,
+        }
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
     if operation.of_run:

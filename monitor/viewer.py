@@ -101,20 +101,30 @@ class Viewer:
         """Do as the page says. Raises UserError when that makes no sense."""
         message = from_viewer(text)
         if message.watch is not msgspec.UNSET:
-            self.cars = frozenset(message.watch)
-            self._hub.rewatch()
+            self._watch(frozenset(message.watch))
         elif message.token is not msgspec.UNSET:
-            token = self._settings.token
-            self.unlocked = token is None or matches(token, message.token)
+            self._unlock(message.token)
         elif message.hand is not msgspec.UNSET:
             self._hands.take(message.hand)
-        self.wake()
+
+    def _watch(self, cars: frozenset[str]) -> None:
+        if cars != self.cars:  # or a page that says the same again and again would cost all others something
+            self.cars = cars
+            self._hub.rewatch()
+            self.wake()
+
+    def _unlock(self, given: str) -> None:
+        """Raises UserError when it is not the token, which ends the connection: one guess each."""
+        token = self._settings.token
+        if token is not None and not matches(token, given):
+            raise UserError("not the token")
+        self.unlocked = True
 
     def _refusal(self) -> str:
         """Why it may not drive by hand; empty: it may."""
         if why := refusal(self._settings, self._hub):
             return why
-        return "" if self.unlocked else "the token is needed for this, and was not right or not given"
+        return "" if self.unlocked else "the token is needed for this"
 
     async def _send_all(self) -> None:
         try:

@@ -26,6 +26,8 @@ IDLE_SECONDS = 1.0
 """And while nobody does."""
 RENEW_SECONDS = 1.0
 RETRY_SECONDS = 0.25
+STIR_SECONDS = 0.02
+"""Between two looks that somebody's wish for more has brought about, at least."""
 OF_A_SESSION = (
     "processes",
     "progress",
@@ -72,6 +74,7 @@ class Watch(threading.Thread):
         self._cache: Cache | None = None
         self._ending = threading.Event()
         self._stirred = threading.Event()
+        self._deaf_until = 0.0
         self._known = Known()
         self._laps: dict[LapKey, LapRecord] = {}
         self._points: dict[PointKey, None] = {}
@@ -85,7 +88,7 @@ class Watch(threading.Thread):
         self._lost_since: float | None = None
 
     def stir(self) -> None:
-        """More is wanted, at once."""
+        """More is wanted, at once or, where that was so a moment ago already, in a moment."""
         self._stirred.set()
 
     def end(self) -> None:
@@ -106,7 +109,14 @@ class Watch(threading.Thread):
                 log.get().exception("could not look at the run", run=self._hub.run)
                 self._tell_lost(f"internal error: {type(error).__name__}")
             else:
-                self._stirred.wait(max(0.0, min(self._next.values()) - time.monotonic()))
+                self._rest()
+
+    def _rest(self) -> None:
+        """Wait until it is time for something, or more is wanted."""
+        due = min(self._next.values())
+        self._ending.wait(max(0.0, min(due, self._deaf_until) - time.monotonic()))
+        if self._stirred.wait(max(0.0, due - time.monotonic())):
+            self._deaf_until = time.monotonic() + STIR_SECONDS
 
     def _look(self, now: float) -> None:
         """Read whatever it is time for. Raises Lost, and UserError when there can be no cache."""

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from processes.table import Car
 from robo.cache import CarInfo, Machine, RunInfo, SavedCheckpoint, SavedPolicy, Shelf
 from robo.config import ROOT, Config
 from robo.learning.checkpoints import Checkpoints
-from robo.learning.details import MODEL, read_details
+from robo.learning.details import DETAILS, MODEL, read_details
 from robo.learning.folders import REPLACED, TEMPORARY
 from robo.perception import kinds
 
+POLICIES_KEPT = 1000
+"""Whose descriptions are remembered."""
 POLICIES = "policies"
 """Where exported policies are: in each run's folder, and in the project's."""
 MOST = 2**53
@@ -103,7 +106,7 @@ def _checkpoint(folder: Path, manifest: Mapping[str, Any]) -> SavedCheckpoint:
 
 
 def _policy(name: str, folder: Path, config: Config) -> SavedPolicy:
-    details = read_details(folder)
+    details = _details(folder, (folder / DETAILS).stat().st_mtime_ns if (folder / DETAILS).exists() else 0)
     figures = details.get("evaluation")
     figures = figures if isinstance(figures, dict) else {}
     track = details.get("track")
@@ -117,6 +120,12 @@ def _policy(name: str, folder: Path, config: Config) -> SavedPolicy:
         track=Path(track).stem if isinstance(track, str) and track.isprintable() else "",
         fits=_misfit(details, config),
     )
+
+
+@lru_cache(POLICIES_KEPT)
+def _details(folder: Path, changed_at: int) -> dict[str, Any]:
+    """What was exported with a policy, read once for each time that it changed."""
+    return read_details(folder)
 
 
 def _misfit(details: Mapping[str, Any], config: Config) -> str:

@@ -12,7 +12,7 @@ Keys, all under ``robo:RUN:`` (hashes hold the latest value a field; streams and
     learner    "progress" -> Progress                   learner writes
     film       "status" -> FilmStatus                   recorder writes
     laps       stream of LapRecord                      explorers write
-    curves     stream of Point                          learner writes
+    curves     stream of Point        learner writes; supervisor, what was measured before it was here
     watched:CAR    there while somebody watches the car     monitors write
     hand:CAR       Hand, while somebody drives the car      monitors write
     requests   list of Request, taken by the supervisor     monitors and commands write

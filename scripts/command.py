@@ -31,7 +31,8 @@ def run_parser(description: str, default_run: str) -> argparse.ArgumentParser:
     """The options of every command that drives cars."""
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="Environment: SIMULATOR_HOST, a running simulator's host; REDIS_URL, a running Redis.",
+        epilog="Environment: SIMULATOR_HOST, a running simulator's host; REDIS_URL, a running Redis; "
+        "MONITOR_TOKEN, what whoever controls the run from elsewhere must know.",
     )
     parser.add_argument("--run", default=default_run, metavar="NAME", help=f"folder in runs/ ({default_run})")
     parser.add_argument(

@@ -21,6 +21,8 @@ from scripts.command import guarded, redis_url
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
 PORT = 8080
+TRIES = 20
+"""So many ports, from that one on, are tried where none is asked for: a run's own page may have it."""
 
 
 def main() -> int:
@@ -35,7 +37,12 @@ def main() -> int:
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen; 0.0.0.0: every network"
     )
-    parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"({PORT}); 0: any free port")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        metavar="N",
+        help=f"must be free; 0: any free port (the first free one of {PORT} to {PORT + TRIES - 1})",
+    )
     parser.add_argument("--control", action="store_true", help="hand on what is asked of runs from the page")
     options = parser.parse_args()
     settings = Settings(
@@ -50,13 +57,16 @@ def main() -> int:
     return 0
 
 
-async def _serve(settings: Settings, port: int) -> None:
-    """Serve until a signal. Raises UserError when it can't listen."""
+async def _serve(settings: Settings, port: int | None) -> None:
+    """Serve until a signal; None: at the first port that is free. Raises UserError when it can't listen."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
-        runner = await serve.start(settings, port)
+        if port is None:
+            runner = await serve.start(settings, PORT, tries=TRIES)
+        else:
+            runner = await serve.start(settings, port)
     except OSError as error:
         raise UserError(_listening(error, settings.host, port)) from None
     try:
@@ -89,11 +99,13 @@ def _redis(run: str | None, runs: Path) -> str | Callable[[], str]:
     return lambda: redis_url(folder) if folder.exists else elsewhere
 
 
-def _listening(error: OSError, host: str, port: int) -> str:
+def _listening(error: OSError, host: str, port: int | None) -> str:
     """Why it can't listen there, and what to do."""
-    if error.errno == errno.EADDRINUSE:
-        return f"--port {port}: in use, perhaps by the page of a run that is under way; choose another one"
-    return f"--host {host} --port {port}: {error.strerror or error}"
+    if error.errno != errno.EADDRINUSE:
+        return f"--host {host}{'' if port is None else f' --port {port}'}: {error.strerror or error}"
+    if port is None:
+        return f"ports {PORT} to {PORT + TRIES - 1} are in use; choose another one with --port"
+    return f"--port {port}: in use, perhaps by the page of a run that is under way; choose another one"
 
 
 def _port(text: str) -> int:

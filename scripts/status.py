@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from processes.session import SUMMARY
-from robo.cache import Cache, Lost, ProcessHealth, Progress
+from robo.cache import Lost, ProcessHealth, Progress
 from robo.errors import UserError
 from robo.health import process_notices
 from robo.learning.checkpoints import Checkpoints
 from robo.runs import RUNS, RunFolder
-from scripts.command import guarded, redis_url
+from scripts.command import cache_of, guarded
 
 COLOURS = {"running": "green", "fatal": "red", "backing off": "yellow", "starting": "yellow"}
 
@@ -71,10 +71,7 @@ def look(folder: RunFolder, now: float) -> dict[str, Any]:
 
 
 def _read(folder: RunFolder) -> tuple[dict[str, ProcessHealth], Progress | None]:
-    try:
-        cache = Cache(redis_url(folder), folder.name)
-    except ValueError as error:
-        raise UserError(f"REDIS_URL: {error}") from None
+    cache = cache_of(folder)
     return cache.processes(), cache.progress()
 
 

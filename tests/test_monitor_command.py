@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from robo import config
 from robo.config import ROOT
 from robo.runs import RunFolder
 from scripts.command import redis_url
+from scripts.monitor import PORT, TRIES
 
 Environment = dict[str, str]
 
@@ -39,7 +40,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def showing(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command under way, and where its page is."""
     process = command("--port", "0", *arguments, **environment)
@@ -119,11 +120,12 @@ def test_where_a_runs_redis_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ("arguments", "environment", "error"),
     [
         (["--run", "a/b"], {}, "error: run name 'a/b'"),
-        ([], {"REDIS_URL": "redis://:secret@host:port/0"}, "error: REDIS_URL: no Redis URL"),
+        ([], {"REDIS_URL": "redis://:hunter2@host:port/0"}, "error: REDIS_URL: no Redis URL"),
         (["--control", "--host", "0.0.0.0"], {}, "error: monitor.control: on 0.0.0.0 a token is needed"),
         (["--port", "70000"], {}, "argument --port: invalid"),
-        (["--host", "192.0.2.7"], {}, "error: --host 192.0.2.7 --port 8080: "),
-        (["--host", "no.such.host.invalid"], {}, "error: --host no.such.host.invalid --port 8080: "),
+        (["--host", "192.0.2.7"], {}, "error: --host 192.0.2.7: "),
+        (["--host", "192.0.2.7", "--port", "8081"], {}, "error: --host 192.0.2.7 --port 8081: "),
+        (["--host", "no.such.host.invalid"], {}, "error: --host no.such.host.invalid: "),
     ],
 )
 def test_what_cannot_be_is_one_line(arguments: list[str], environment: Environment, error: str) -> None:
@@ -133,10 +135,26 @@ def test_what_cannot_be_is_one_line(arguments: list[str], environment: Environme
     last = errors.strip().splitlines()[-1]
     assert error in last
     assert "Traceback" not in errors
-    assert "secret" not in errors
+    assert "hunter2" not in errors
 
 
-def test_a_port_that_is_in_use_is_said() -> None:
+def test_where_no_port_is_asked_for_the_next_free_one_is_taken() -> None:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # then somebody else has it, which is as good
+            stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
+        process = command(REDIS_URL="redis://127.0.0.1:1/0")
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+        finally:
+            process.kill()
+            _, errors = process.communicate()
+    found = re.fullmatch(r"page: http://127\.0\.0\.1:(\d+)/  \(Ctrl-C stops\)\n", line)
+    assert found, line + errors
+    assert PORT < int(found[1]) < PORT + TRIES
+
+
+def test_a_port_that_is_asked_for_must_be_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = command("--port", str(port))

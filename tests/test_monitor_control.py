@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 from conftest import RedisServer
-from monitoring import CARS, LIMIT_SECONDS, FakeRun, Page, in_loop, site, until
+from monitoring import CARS, LIMIT_SECONDS, RUN, FakeRun, Page, in_loop, site, until
 
+from monitor.asking import Asker
+from monitor.control import WRONG_SECONDS
+from monitor.hands import Hands
+from monitor.hub import Hub
+from monitor.messages import HandWish
 from monitor.settings import Settings
-from robo.cache import Answer, Cache, Hand, Request
+from robo.cache import HAND_SECONDS, Answer, Cache, Hand, Request
 from robo.errors import UserError
 
 TOKEN = "correct horse"
@@ -114,8 +119,11 @@ async def test_who_does_not_know_the_token_may_look_but_not_touch(redis_url: str
             "Bearer \xe4",
         ):
             headers = {} if given is None else {"Authorization": given}
+            began = asyncio.get_running_loop().time()
             async with monitor.post("/api/control/pause", headers=headers) as response:
                 assert response.status == 401
+                waited = asyncio.get_running_loop().time() - began
+                assert given is None or waited >= WRONG_SECONDS  # so that guessing is slow
                 assert response.headers["WWW-Authenticate"] == "Bearer"
                 assert TOKEN not in await response.text()
         assert run.cache.requests() == []
@@ -304,15 +312,83 @@ async def test_who_may_not_drive_is_told_why(redis_url: str) -> None:
         assert page.hello["control"] == {"enabled": True, "token": True}
         await page.say(hand={"car": "robo1", "throttle": 1})
         assert "token" in await told(page, "robo1", False)
-        await page.say(token="wrong")
-        await page.say(hand={"car": "robo2", "throttle": 1})
-        assert "token" in await told(page, "robo2", False)
         assert run.cache.hands(CARS) == {}
         await page.say(token=TOKEN)
         await page.say(hand={"car": "nobody", "throttle": 1})
         assert await told(page, "nobody", False) == "mine has no car nobody"
         await page.say(hand={"car": "robo1", "throttle": 1})
         await told(page, "robo1", True)
+
+
+@in_loop
+async def test_a_wrong_token_ends_the_connection(redis_url: str) -> None:
+    run = FakeRun(redis_url).fill()
+    async with site(redis_url, control=True, token=TOKEN) as monitor:
+        for wrong in ("wrong", "", f"{TOKEN}x"):
+            async with monitor.watching() as page:
+                await page.say(token=wrong)
+                await page.say(token=TOKEN)
+                await page.say(hand={"car": "robo1", "throttle": 1})
+                assert await page.end() == 1008
+                assert page.hands == []
+    assert run.cache.hands(CARS) == {}
+    async with site(redis_url, control=True) as monitor, monitor.watching() as page:
+        await page.say(token="any, where none is wanted")
+        await page.say(hand={"car": "robo1", "throttle": 1})
+        await told(page, "robo1", True)
+
+
+@in_loop
+async def test_a_page_that_leaves_gives_back_only_what_it_still_has(redis_url: str) -> None:
+    run = FakeRun(redis_url).fill()
+    hub, asker = Hub(RUN), Asker(lambda name: Cache(redis_url, name))
+    hub.known.run = run.info
+    first, second = (Hands(hub, asker, lambda: "", lambda: None) for _ in range(2))
+    for car in ("robo1", "robo2"):
+        first.take(HandWish(car, 1.0))
+    await hands(run.cache, {"robo1": Hand(1.0), "robo2": Hand(1.0)})
+    await asyncio.sleep(HAND_SECONDS)  # it says nothing for so long that others may drive
+    second.take(HandWish("robo1", 0.5))
+    await hands(run.cache, {"robo1": Hand(0.5)})
+    run.cache._redis.persist(f"robo:{RUN}:hand:robo1")  # however long this takes
+    first.take(HandWish("robo2", 0.25))
+    await hands(run.cache, {"robo1": Hand(0.5), "robo2": Hand(0.25)})
+    await first.close()
+    assert run.cache.hands(CARS) == {"robo1": Hand(0.5)}
+    assert hub.drivers.keys() == {"robo1"}
+    await second.close()
+    assert run.cache.hands(CARS) == {}
+    assert hub.drivers == {}
+    asker.close()
+
+
+@in_loop
+async def test_who_drives_again_after_somebody_else_is_told_so(redis_url: str) -> None:
+    run = FakeRun(redis_url).fill()
+    hub, asker = Hub(RUN), Asker(lambda name: Cache(redis_url, name))
+    hub.known.run = run.info
+    first, second = (Hands(hub, asker, lambda: "", lambda: None) for _ in range(2))
+
+    async def answered(page: Hands, wish: HandWish) -> bool:
+        page.take(wish)
+        answers: list[bool] = []
+
+        async def so() -> bool:
+            answers.extend(answer.ok for answer in page.answers())
+            return bool(answers)
+
+        await until(so)
+        return answers[0]
+
+    wish = HandWish("robo1", 1.0)
+    assert await answered(first, wish)
+    await asyncio.sleep(HAND_SECONDS)
+    assert await answered(second, wish)
+    assert not await answered(first, wish)
+    await second.close()
+    assert await answered(first, wish)
+    await first.close()
+    asker.close()
 
 
 @in_loop

@@ -17,8 +17,10 @@ import pytest
 from monitoring import CARS, LIMIT_SECONDS, RUN, FakeRun, Site, in_loop, png, site, until
 
 from monitor import serve
+from monitor.hub import Hub
 from monitor.settings import Settings
-from robo.cache import Frame
+from monitor.watch import STIR_SECONDS, Watch
+from robo.cache import Cache, Frame
 
 
 @in_loop
@@ -75,6 +77,49 @@ async def test_only_pictures_of_watched_cars_come_and_the_run_is_told_of_these(r
             assert len(page.pictures["robo1"]) == before
             await page.say(watch=[])
             await page.until(lambda: run.cache.watched(CARS) == set())  # 3 s after the last renewal
+
+
+@in_loop
+async def test_a_page_that_wants_what_it_has_already_costs_nothing(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeRun(redis_url).fill()
+    changes: list[frozenset[str]] = []
+    rewatch = Hub.rewatch
+
+    def counted(hub: Hub) -> None:
+        rewatch(hub)
+        changes.append(hub.wanted)
+
+    monkeypatch.setattr(Hub, "rewatch", counted)
+    async with site(redis_url) as monitor, monitor.watching() as page:
+        for cars in (["robo1", "robo2"], ["robo2", "robo1"], ["robo1", "robo2", "robo1"], []):
+            for _ in range(20):
+                await page.say(watch=cars)
+        await page.say(watch=["robo3"])
+        await page.until(lambda: "robo3" in page.pictures)
+        nothing: frozenset[str] = frozenset()
+        assert changes == [nothing, frozenset(("robo1", "robo2")), nothing, frozenset(("robo3",))]
+
+
+@in_loop
+async def test_who_wants_more_again_and_again_is_heeded_now_and_then(redis_url: str) -> None:
+    looks: list[float] = []
+
+    class Counted(Watch):
+        def _look(self, now: float) -> None:
+            looks.append(now)
+            super()._look(now)
+
+    watch = Counted(Hub(RUN), asyncio.get_running_loop(), lambda: Cache(redis_url, RUN))
+    watch.start()
+    began = time.monotonic()
+    while (now := time.monotonic()) - began < 1.0:
+        watch.stir()
+        await asyncio.sleep(0.001)
+    watch.end()
+    # Nobody watches: by itself it would look once or twice.
+    assert 10 <= len(looks) <= (now - began) / STIR_SECONDS + 10
 
 
 @in_loop

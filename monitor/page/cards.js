@@ -48,11 +48,10 @@ export function showCards(store, cameras, watch, acts) {
   const drawAll = coalesced(() => {
     const names = store.names();
     keep(parent, names, cards, build);
-    const film = store.box?.film && !store.box.film.over ? store.box.film : null;
     names.forEach((name, index) => {
       const card = cards.get(name);
       card.element.style.setProperty("--car", `var(${carVariable(index)})`);
-      card.updateButtons(store.controls, film);
+      card.updateButtons(store.controls, store.filming);
       update(card);
     });
     say(byId("cars-note"), names.length ? counted(names.length, "car") : "none known yet");

@@ -2,8 +2,9 @@
 
 import { byId, make, mark, say, show } from "./dom.js";
 import { age } from "./format.js";
-import { coalesced } from "./loop.js";
+import { coalesced, every } from "./loop.js";
 import { ask, keepToken, token } from "./requests.js";
+import { toast } from "./toast.js";
 
 /** Seconds of simulation time. */
 const FILM_SECONDS = 30;
@@ -15,9 +16,12 @@ export class Control {
     this.unlock = unlock;
     this.asked = new Set();
     this.offered = "";
+    /** The policy that was picked from the list and is not driven yet; null: none was. @type {?string} */
+    this.picked = null;
     this.build();
     const draw = coalesced(() => this.draw());
     for (const topic of ["box", "hello"]) store.on(topic, draw);
+    every(1, draw);
     addEventListener("tokenwanted", () => this.tokenInput.focus());
   }
 
@@ -26,10 +30,13 @@ export class Control {
     this.pause = button("Pause", () => this.togglePause());
     this.save = button("Save now", () => this.ask("Save", "control/save"));
     this.stop = button("Stop…", () => this.askStop(), ".danger");
-    this.policy = make("select", { id: "policy-select", change: () => this.choosePolicy() });
+    // Arrow keys change a closed list at every press: picking alone asks for nothing.
+    this.policy = make("select", { id: "policy-select", change: () => (this.picked = this.policy.value) });
+    this.use = button("Use", () => this.usePolicy(), ".small");
+    mark(this.use, "aria-label", "Use the policy");
     this.filmState = make("span.film-state", { id: "film-state" });
     this.cut = button("Cut", () => this.cut(), ".small");
-    this.tokenInput = make("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false" });
+    this.tokenInput = make("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", maxlength: "1000" });
     this.tokenInput.value = token();
     this.tokenForm = make(
       "form.row",
@@ -40,7 +47,7 @@ export class Control {
     );
     byId("control-body").append(
       make("div.row", {}, this.pause, this.save, this.stop),
-      make("div.row", {}, make("label", { for: "policy-select" }, "Evaluators drive"), this.policy),
+      make("div.row", {}, make("label", { for: "policy-select" }, "Let evaluators drive"), this.policy, this.use),
       make("div.row.film", {}, make("span.quiet", {}, "Film"), this.filmState, this.cut),
       this.tokenForm,
     );
@@ -70,15 +77,17 @@ export class Control {
         ...names.map((name) => make("option", { value: name }, name)),
       );
     }
-    if (document.activeElement !== this.policy) this.policy.value = current;
+    if (this.picked === current || !(names.includes(this.picked) || this.picked === "")) this.picked = null;
+    if (document.activeElement !== this.policy) this.policy.value = this.picked ?? current;
   }
 
   drawFilm(film) {
-    const filming = Boolean(film && !film.over);
-    show(this.cut, filming);
-    mark(this.filmState, "data-state", film?.trouble ? "trouble" : filming ? "filming" : "idle");
+    const { filming, filmLost } = this.store;
+    show(this.cut, filming !== null);
+    mark(this.filmState, "data-state", film?.trouble || filmLost ? "trouble" : filming ? "filming" : "idle");
     if (!film) say(this.filmState, "none yet; each car's card has a button");
     else if (film.trouble) say(this.filmState, `${film.car}: ${film.trouble}`);
+    else if (filmLost) say(this.filmState, `${film.car}: nothing is heard of it; ${film.path}`);
     else if (filming) say(this.filmState, `filming ${film.car}, ${age(film.seconds)}`);
     else say(this.filmState, `${film.car}, ${age(film.seconds)}: ${film.path}`);
   }
@@ -99,11 +108,8 @@ export class Control {
     else this.ask("Pause", "control/pause");
   }
 
-  async choosePolicy() {
-    const { value } = this.policy;
-    const done = await this.ask("Policy", "control/policy", { policy: value });
-    if (!done) this.policy.value = this.store.run?.policy ?? "";
-    this.policy.blur();
+  usePolicy() {
+    this.ask("Policy", "control/policy", { policy: this.policy.value });
   }
 
   /** @param {string} car */
@@ -132,6 +138,14 @@ export class Control {
     event.preventDefault();
     keepToken(this.tokenInput.value.trim());
     this.unlock();
+  }
+
+  /** The monitor says that it is another one. */
+  forgetToken() {
+    keepToken("");
+    this.tokenInput.value = "";
+    toast("That is not this monitor's token", "trouble");
+    this.tokenInput.focus();
   }
 }
 

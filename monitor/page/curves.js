@@ -101,10 +101,8 @@ export function showCurves(store) {
       panel.gone = () => resizes.unobserve(panel.canvas);
       return panel;
     });
-    const [first, last] = [points[0], points.at(-1)];
-    const place = (point) => (byTime ? point.at - first.at : point.env_steps);
-    const end = last ? place(last) : 1;
-    const domain = [byTime || !first ? 0 : Math.min(first.env_steps, end), Math.max(end, 1)];
+    const place = (point) => (byTime ? point.at - points[0].at : point.env_steps);
+    const domain = domainOf(points.map(place));
     for (const panel of panels.values()) {
       const { range = null, log = false, colour } = panel.spec;
       panel.figure = { samples: samplesOf(points, panel.spec, place), domain, byTime, range, log, colour };
@@ -146,6 +144,13 @@ function lossNames(points) {
     if (kind === "training") Object.keys(values).forEach((name) => name.includes("loss") && names.add(name));
   }
   return [...names].sort();
+}
+
+/** From the least to the largest, wherever they are: the steps of a run that was resumed may go back. */
+function domainOf(places) {
+  const low = places.reduce((least, x) => Math.min(least, x), places[0] ?? 0);
+  const high = places.reduce((most, x) => Math.max(most, x), 1);
+  return [low, high];
 }
 
 function samplesOf(points, { kind, value, band }, place) {

@@ -64,8 +64,9 @@ export class Drive {
       this.stop("");
     });
     dialog.addEventListener("close", () => this.stop(""));
-    dialog.addEventListener("keydown", (event) => this.key(event, true));
-    dialog.addEventListener("keyup", (event) => this.key(event, false));
+    dialog.addEventListener("keydown", (event) => this.key(event));
+    // Wherever the focus went meanwhile.
+    addEventListener("keyup", (event) => this.hands.key(event.code, false));
     this.full.addEventListener("input", () => this.showFull());
     // The arrows drive again once the slider is let go of.
     this.full.addEventListener("pointerup", () => this.dialog.focus());
@@ -97,6 +98,7 @@ export class Drive {
     this.hands.letGo();
     say(this.title, `You drive ${car}`);
     mark(this.canvas, "aria-label", `Camera of ${car}`);
+    this.canvas.width = this.canvas.width; // empties it: the last picture is of another car
     this.told("Taking the wheel …", "");
     this.full.value = this.store.run?.throttle_max ?? 1;
     this.showFull();
@@ -143,12 +145,15 @@ export class Drive {
     else this.stop(text || "refused");
   }
 
-  key(event, down) {
+  /** Take a key that goes down. One that comes up always lets go, whatever else is held. */
+  key(event) {
+    // macOS does not tell which keys come up while this one is down.
+    if (event.key === "Meta") this.hands.letGo();
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     // On a button, space presses it; on the slider, arrows move it. Letters drive everywhere.
     const own = event.target === this.full ? /^Arrow/ : event.target.closest?.("button") ? /^Space/ : null;
     if (own?.test(event.code)) return;
-    if (this.hands.key(event.code, down)) event.preventDefault();
+    if (this.hands.key(event.code, true)) event.preventDefault();
   }
 
   show() {

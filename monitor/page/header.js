@@ -28,7 +28,7 @@ export function showHeader(store) {
     const { run, box } = store;
     const progress = box?.progress ?? null;
     say(byId("run-name"), store.hello?.run ?? "…");
-    drawFacts(run);
+    drawFacts(store);
     const figures = {
       elapsed: run ? clock(Math.min(store.now(), run.at + 1) - run.started_at) : UNKNOWN,
       "env-steps": compact(progress?.env_steps),
@@ -45,7 +45,8 @@ export function showHeader(store) {
   every(1, draw);
 }
 
-function drawFacts(run) {
+function drawFacts(store) {
+  const { run } = store;
   const facts = run
     ? [
         [run.agent, "agent"],
@@ -53,7 +54,7 @@ function drawFacts(run) {
         [run.simulator === "embedded" ? "embedded simulator" : run.simulator, "simulator"],
         run.track && [run.track, "track"],
         run.paused && ["paused", "state"],
-        run.policy && [`drives ${run.policy}`, "policy"],
+        policyWords(store) && [policyWords(store), "policy"],
       ].filter(Boolean)
     : [];
   const list = byId("facts");
@@ -61,6 +62,12 @@ function drawFacts(run) {
   if (list.dataset.key === key) return;
   list.dataset.key = key;
   list.replaceChildren(...facts.map(([text, title]) => make("li", { title, "data-fact": title }, text)));
+}
+
+/** What the evaluators drive in place of what is learned, or are about to. */
+function policyWords({ run, takingUp }) {
+  if (takingUp) return `taking up ${run.policy || "what is learned"} …`;
+  return run.policy && `drives ${run.policy}`;
 }
 
 /** Where there are several runs, let one be chosen. */

@@ -57,7 +57,10 @@ store.on("box", () => {
 connection = new Connection(socketAddress(), {
   message: (message) => store.take(message),
   picture: (picture) => cameras.take(picture),
-  state: (state, why) => store.setConnection(state, why),
+  state: (state, why) => {
+    if (why === "not the token") control.forgetToken(); // or it would be sent, and refused, again and again
+    store.setConnection(state, why);
+  },
 });
 
 /** Beside this page, for the same run. */

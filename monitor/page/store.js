@@ -1,8 +1,14 @@
 // What the monitor told us last, and the monitor's clock. Everything on the page is drawn from here.
 
+import { capped } from "./points.js";
+
 /** Seconds that the guess of the monitor's clock gives way a message, so that it follows a clock that drifts. */
 const CLOCK_GIVES = 0.0005;
 const CLOCK_JUMP = 5;
+/** Seconds after which a film that nothing is heard of counts as over. */
+const FILM_SILENT = 10;
+/** What telemetry says where no policy drives. */
+const NO_POLICY = ["hand", "paused"];
 
 /**
  * Topics: "hello", "box", "cars", "outlines", "lines", "curves", "hand" as in the protocol; "connection" and
@@ -53,8 +59,7 @@ export class Store {
     else if (topic === "lines") this.lines = message.lines ?? {};
     else if (topic === "curves") {
       const points = message.points ?? [];
-      if (message.reset) this.points = points;
-      else for (const point of points) this.points.push(point);
+      this.points = capped(message.reset ? points : this.points.concat(points));
     }
     this.tell(topic, message);
   }
@@ -101,6 +106,31 @@ export class Store {
   /** Whether this page can ask the run for anything. */
   get controls() {
     return Boolean(this.hello?.control?.enabled && this.run?.control);
+  }
+
+  /** Exported policies that the evaluators drive, "" for what is learned; while none tells, what they are asked to. */
+  get driven() {
+    const evaluators = (this.run?.cars ?? []).filter(({ role }) => role === "evaluator");
+    const told = evaluators.map(({ name }) => this.cars[name]?.telemetry?.driven_by);
+    const policies = told.filter((name) => name != null && !NO_POLICY.includes(name));
+    return new Set(policies.length ? policies : [this.run?.policy ?? ""]);
+  }
+
+  /** Whether an evaluator still drives something else than it is asked to. */
+  get takingUp() {
+    return [...this.driven].some((name) => name !== (this.run?.policy ?? ""));
+  }
+
+  /** Whether the last film is neither over nor being made: its recorder was lost. */
+  get filmLost() {
+    const film = this.box?.film;
+    return Boolean(film && !film.over && this.now() - film.at > FILM_SILENT);
+  }
+
+  /** The film that is being made; null: none is. */
+  get filming() {
+    const film = this.box?.film;
+    return film && !film.over && !this.filmLost ? film : null;
   }
 
   /** Select one car alone, or add and remove it. @param {string} car @param {boolean} among */

@@ -87,20 +87,30 @@ function showProcesses(store, restart) {
   };
 }
 
+/** Who else drove a lap than the car's own driver, in a word and in a few. */
+const OTHER_DRIVERS = {
+  hand: ["hand", "A person drove"],
+  policy: ["policy", "An exported policy drove that was asked for"],
+};
+
 function showLaps(store) {
   const table = new Table(byId("laps"), [["Car", ""], ["Lap", "n"], ["How", ""], ["In a row", "n"], ["Ago", "n"]], "No lap yet");
   return () => {
     const laps = store.box?.laps ?? [];
     const byKey = new Map([...laps].reverse().map((lap) => [`${lap.at} ${lap.car}`, lap]));
-    const clean = laps.filter((lap) => lap.clean).length;
-    say(byId("laps-note"), laps.length ? `${clean} of the last ${counted(laps.length, "lap")} clean` : "");
+    const own = laps.filter((lap) => !(lap.role in OTHER_DRIVERS));
+    const clean = own.filter((lap) => lap.clean).length;
+    say(byId("laps-note"), own.length ? `${clean} of the last ${counted(own.length, "lap")} clean` : "");
     table.update([...byKey.keys()], (key, cells, row) => {
       const lap = byKey.get(key);
       mark(row, "data-clean", lap.clean);
-      if (!cells[0].firstChild) cells[0].append(make("span.swatch"), make("span"));
+      if (!cells[0].firstChild) cells[0].append(make("span.swatch"), make("span"), make("span.quiet"));
       if (!cells[2].firstChild) cells[2].append(make("span.mark"));
       cells[0].style.setProperty("--car", `var(${carVariable(store.indexOf(lap.car))})`);
-      say(cells[0].lastChild, lap.car);
+      const [word, words] = OTHER_DRIVERS[lap.role] ?? ["", null];
+      say(cells[0].children[1], lap.car);
+      say(cells[0].lastChild, word);
+      mark(cells[0].lastChild, "title", words);
       say(cells[1], fixed(lap.seconds, 2) + " s");
       say(cells[2].firstChild, lap.clean ? "✓ clean" : "✗ touched");
       say(cells[3], lap.clean ? whole(lap.clean_in_a_row) : UNKNOWN);
@@ -120,7 +130,7 @@ function showPolicies(store) {
     table.update([...policies.keys()], (name, cells, row) => {
       const policy = policies.get(name);
       mark(row, "data-policy", name);
-      mark(row, "data-drives", store.run?.policy === name ? "" : null);
+      mark(row, "data-drives", store.driven.has(name) ? "" : null);
       const lap = policy.lap_time == null ? UNKNOWN : fixed(policy.lap_time, 2) + " s";
       const figures = [percent(policy.clean_lap_rate), lap, fixed(policy.metres), compact(policy.train_step)];
       const words = [name, ...figures, policy.track || UNKNOWN, age(store.now() - policy.at), policy.fits || "yes"];
