@@ -39,10 +39,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="without and with, in turn (2)")
     parser.add_argument("--clock", choices=["realtime", "lockstep"], default="realtime", help="(realtime)")
     options = parser.parse_args()
-    try:
-        viewers = [int(number) for number in options.viewers.split(",")]
-    except ValueError:
-        raise UserError(f"--viewers {options.viewers}: numbers with commas between, such as 1,10") from None
+    viewers = [int(number) if number.isdecimal() else 0 for number in options.viewers.split(",")]
+    if min(viewers) < 1:
+        raise UserError(f"--viewers {options.viewers}: numbers from 1 with commas between, such as 1,10")
     shutil.rmtree(RUNS / NAME, ignore_errors=True)
     # Learning goes on all the time, as it does while somebody watches.
     case = Case("ddpg.yml", 0.0, (f"simulator.clock={options.clock}", "monitor.enabled=true"))

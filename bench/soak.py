@@ -42,7 +42,8 @@ from bench.measure import usage
 from bench.survival import START_SECONDS, outlived, steps_lost
 from processes.vitals import Count
 from robo import config
-from robo.cache import Cache, Lost, ProcessHealth, Progress
+from robo.cache import Cache, Lost
+from robo.cache_values import ProcessHealth, Progress
 from robo.errors import UserError
 from robo.learning.folders import TEMPORARY
 from robo.runs import RunFolder

@@ -17,7 +17,8 @@ from monitor.hub import Hub
 from monitor.messages import Done, FilmWish, Nothing, PolicyWish
 from monitor.refused import Refused
 from monitor.settings import Settings
-from robo.cache import Answer, Cache, Request
+from robo.cache import Cache
+from robo.cache_values import Answer, Request
 
 POLL_SECONDS = 0.05
 WRONG_SECONDS = 0.3

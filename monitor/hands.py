@@ -10,7 +10,8 @@ from collections.abc import Callable
 from monitor.asking import Asker
 from monitor.hub import Hub
 from monitor.messages import HandMessage, HandWish
-from robo.cache import HAND_SECONDS, Cache, Hand, Lost
+from robo.cache import HAND_SECONDS, Cache, Lost
+from robo.cache_values import Hand
 
 MOST_ANSWERS = 200
 """That wait for a page; one that asks and does not read gets no more."""

@@ -16,7 +16,8 @@ import msgspec
 
 from monitor.known import Curves, Known
 from monitor.messages import BoxMessage, CarsMessage, CurvesMessage, LinesMessage, OutlinesMessage
-from robo.cache import POINTS_KEPT, Point
+from robo.cache import POINTS_KEPT
+from robo.cache_values import Point
 
 TOPICS = ("box", "outlines", "lines", "cars")
 """What there is of text, but for the curves, in the order in which it is sent."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from monitor.messages import LAPS_SHOWN, Box, CarReport, CarView, RedisState
 from monitor.pictures import Picture
-from robo.cache import (
+from robo.cache_values import (
     FilmStatus,
     LapLine,
     LapRecord,

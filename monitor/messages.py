@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from robo.cache import (
+from robo.cache_values import (
     FilmStatus,
     LapLine,
     LapRecord,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from robo.cache import Frame
+from robo.cache_values import Frame
 from robo.protocol.car import PNG_SIGNATURE
 from robo.simulation.png import holds
 

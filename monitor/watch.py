@@ -17,7 +17,8 @@ from monitor.messages import RedisState
 from monitor.pictures import Picture, picture
 from monitor.rate import Rate
 from robo import log
-from robo.cache import LAPS_KEPT, POINTS_KEPT, Cache, LapRecord, Lost, Point
+from robo.cache import LAPS_KEPT, POINTS_KEPT, Cache, Lost
+from robo.cache_values import LapRecord, Point
 from robo.errors import UserError
 
 PERIODS = {"pictures": 1 / 40, "cars": 1 / 20, "box": 1 / 4, "rest": 1 / 2}

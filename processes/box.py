@@ -15,7 +15,7 @@ import psutil
 
 from processes.orders import Orders
 from processes.table import Car
-from robo.cache import CarInfo, Machine, RunInfo, SavedCheckpoint, SavedPolicy, Shelf
+from robo.cache_values import CarInfo, Machine, RunInfo, SavedCheckpoint, SavedPolicy, Shelf
 from robo.config import ROOT, Config
 from robo.learning.checkpoints import Checkpoints
 from robo.learning.details import DETAILS, MODEL, read_details

@@ -24,7 +24,7 @@ from processes.table import Car
 from processes.trace import Stage
 from processes.vitals import Count
 from robo import log
-from robo.cache import Hand, LapRecord, Outline
+from robo.cache_values import Hand, LapRecord, Outline
 from robo.config import Config
 from robo.driving import starts
 from robo.driving.driver import Driver, EpisodeResult, Seen

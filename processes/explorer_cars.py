@@ -9,7 +9,7 @@ import numpy as np
 from processes.channels import Latest
 from processes.exported import Exported
 from processes.table import AVERAGED, LEARNING, Car
-from robo.cache import Telemetry
+from robo.cache_values import Telemetry
 from robo.config import Config
 from robo.driving import actor
 from robo.driving.driver import Driver

@@ -14,7 +14,7 @@ from processes.orders import OrderBook
 from processes.publisher import Publisher
 from processes.trace import Stage
 from processes.vitals import Count
-from robo.cache import Frame
+from robo.cache_values import Frame
 from robo.perception import kinds
 from robo.protocol.car import DEFAULT_IMAGE_WIDTH, is_raw
 from robo.simulation.png import PngEncoder, holds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from robo.cache import Cache, Point
+from robo.cache import Cache
+from robo.cache_values import Point
 from robo.learning import metrics
 
 MOST_POINTS = 400

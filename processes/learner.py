@@ -20,7 +20,7 @@ from processes.scheduling import learner_threads
 from processes.table import AVERAGED, LEARNING
 from processes.vitals import Count
 from robo import log
-from robo.cache import Point, Progress
+from robo.cache_values import Point, Progress
 from robo.config import Config
 from robo.driving.experience import Episode, layout
 from robo.driving.transitions import observation_size

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from robo.cache import Cache, LapRecord, Progress
+from robo.cache import Cache
+from robo.cache_values import LapRecord, Progress
 from robo.config import Limits
 
 ROLES = ("explorer", "evaluator")

@@ -11,21 +11,8 @@ from typing import Any, NamedTuple
 from processes.launch import Context
 from processes.vitals import Count
 from robo import log
-from robo.cache import (
-    HAND_SECONDS,
-    LAPS_KEPT,
-    Cache,
-    FilmStatus,
-    Frame,
-    Hand,
-    LapLine,
-    LapRecord,
-    Lost,
-    Outline,
-    Point,
-    Progress,
-    Telemetry,
-)
+from robo.cache import HAND_SECONDS, LAPS_KEPT, Cache, Lost
+from robo.cache_values import FilmStatus, Frame, Hand, LapLine, LapRecord, Outline, Point, Progress, Telemetry
 from robo.driving.state import CarState
 
 RETRY_SECONDS = 0.25

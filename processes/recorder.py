@@ -19,7 +19,7 @@ from processes.orders import OrderBook
 from processes.publisher import Publisher
 from processes.table import RING_SLOTS, Car
 from robo import log
-from robo.cache import FilmStatus
+from robo.cache_values import FilmStatus
 from robo.config import ROOT, Config
 from robo.film import moment
 from robo.film.board import HEIGHT, WIDTH, Board

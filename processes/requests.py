@@ -11,7 +11,8 @@ from processes.box import policy_folders, shelf
 from processes.orders import PolicyOrder, film
 from processes.supervisor import Supervisor
 from robo import log
-from robo.cache import Answer, Cache, Request
+from robo.cache import Cache
+from robo.cache_values import Answer, Request
 from robo.config import Config
 
 HARMLESS = ("film", "cut")

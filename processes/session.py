@@ -24,7 +24,8 @@ from processes.vitals import Count
 from processes.watchers import Watchers
 from robo import log
 from robo.access import page_url
-from robo.cache import Cache, Lost, ProcessHealth
+from robo.cache import Cache, Lost
+from robo.cache_values import ProcessHealth
 from robo.config import Config
 from robo.errors import UserError
 from robo.learning import report

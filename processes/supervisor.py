@@ -22,7 +22,7 @@ from processes.table import ORDERS_BYTES, Channel, Process, endpoints
 from processes.usage import Usage
 from processes.vitals import Vitals
 from robo import log
-from robo.cache import ProcessHealth
+from robo.cache_values import ProcessHealth
 from robo.log_files import last_words
 
 TICK_SECONDS = 0.1

@@ -10,7 +10,7 @@ LOOK_SECONDS = 1.0
 
 
 class Used(TypedDict):
-    """As ``robo.cache.ProcessHealth`` has it."""
+    """As ``robo.cache_values.ProcessHealth`` has it."""
 
     cpu: float | None
     memory: int | None

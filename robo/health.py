@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from robo.cache import Machine, ProcessHealth, Progress, RunInfo
+from robo.cache_values import Machine, ProcessHealth, Progress, RunInfo
 
 STALE_SECONDS = 5.0
 """A supervisor that has not looked at its processes for so long is stuck, or gone."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from robo.cache import Answer, Cache, FilmStatus, Lost, Request
+from robo.cache import Cache, Lost
+from robo.cache_values import Answer, FilmStatus, Request
 from robo.errors import UserError
 from robo.runs import RUNS, RunFolder
 from scripts.command import cache_of, guarded

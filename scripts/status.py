@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from processes.session import SUMMARY
-from robo.cache import Lost, ProcessHealth, Progress
+from robo.cache import Lost
+from robo.cache_values import ProcessHealth, Progress
 from robo.errors import UserError
 from robo.health import process_notices
 from robo.learning.checkpoints import Checkpoints

@@ -18,8 +18,8 @@ import numpy as np
 
 from monitor import serve
 from monitor.settings import Settings
-from robo.cache import (
-    Cache,
+from robo.cache import Cache
+from robo.cache_values import (
     CarInfo,
     FilmStatus,
     Frame,

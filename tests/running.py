@@ -16,7 +16,8 @@ import psutil
 
 from bench.survival import is_dead
 from processes.vitals import Count
-from robo.cache import Cache, Lost, ProcessHealth, Progress, Telemetry
+from robo.cache import Cache, Lost
+from robo.cache_values import ProcessHealth, Progress, Telemetry
 from robo.config import ROOT
 from robo.runs import RunFolder
 

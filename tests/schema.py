@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.openapi import document
-from robo.cache import Answer, Cache
+from robo.cache import Cache
+from robo.cache_values import Answer
 from robo.config import ROOT
 from tests.conftest import RedisServer
 from tests.monitoring import RUN, FakeRun

@@ -32,7 +32,7 @@ from bench.soak import (
     told,
 )
 from processes.vitals import Count
-from robo.cache import ProcessHealth, Progress
+from robo.cache_values import ProcessHealth, Progress
 from robo.config import ROOT
 from robo.runs import RunFolder
 

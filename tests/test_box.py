@@ -16,7 +16,7 @@ from processes.box import policy_folders, shelf
 from processes.orders import Orders, PolicyOrder
 from processes.table import cars
 from robo import config
-from robo.cache import CarInfo, SavedPolicy, Shelf
+from robo.cache_values import CarInfo, SavedPolicy, Shelf
 from robo.config import ROOT, Config
 from robo.learning.checkpoints import CHECKSUM, MANIFEST, _seal
 from robo.learning.details import DETAILS, MODEL

@@ -15,20 +15,15 @@ import pytest
 import redis
 from conftest import RedisServer
 
-from robo.cache import (
-    HAND_SECONDS,
-    POINTS_KEPT,
-    REQUESTS_KEPT,
-    WATCHED_SECONDS,
+from robo.cache import HAND_SECONDS, POINTS_KEPT, REQUESTS_KEPT, WATCHED_SECONDS, Cache, Lost
+from robo.cache_values import (
     Answer,
-    Cache,
     CarInfo,
     FilmStatus,
     Frame,
     Hand,
     LapLine,
     LapRecord,
-    Lost,
     Machine,
     Outline,
     Point,

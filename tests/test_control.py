@@ -17,7 +17,7 @@ import pytest
 
 from processes.frame_processor import PICTURE_SECONDS
 from processes.vitals import Count
-from robo.cache import Answer, Hand, Request, Telemetry
+from robo.cache_values import Answer, Hand, Request, Telemetry
 from robo.config import ROOT
 from tests.running import Run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from robo.cache import CarInfo, Machine, ProcessHealth, Progress, RunInfo
+from robo.cache_values import CarInfo, Machine, ProcessHealth, Progress, RunInfo
 from robo.health import Look, Notice, notices, process_notices, readiness
 
 NOW = 1_700_000_000.0

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from processes.history import MOST_POINTS, History, points, thinned
-from robo.cache import Cache, Point
+from robo.cache import Cache
+from robo.cache_values import Point
 from robo.learning import metrics
 
 

@@ -11,7 +11,7 @@ import pytest
 from monitoring import CARS, FakeRun, Site, in_loop, site
 
 from monitor.guards import LONGEST_BODY, same_origin
-from robo.cache import Frame
+from robo.cache_values import Frame
 
 
 @in_loop

@@ -19,7 +19,8 @@ from monitor.hands import Hands
 from monitor.hub import Hub
 from monitor.messages import HandWish
 from monitor.settings import Settings
-from robo.cache import HAND_SECONDS, Answer, Cache, Hand, Request
+from robo.cache import HAND_SECONDS, Cache
+from robo.cache_values import Answer, Hand, Request
 from robo.errors import UserError
 
 TOKEN = "correct horse"

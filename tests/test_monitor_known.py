@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from monitor.known import Curves, thinned
-from robo.cache import Point
+from robo.cache_values import Point
 
 
 def point(number: int, kind: str = "training") -> Point:

@@ -8,7 +8,7 @@ from conftest import RedisServer
 from monitoring import FakeRun, Site, in_loop, site, until
 from prometheus_client.parser import text_string_to_metric_families
 
-from robo.cache import ProcessHealth
+from robo.cache_values import ProcessHealth
 
 
 async def samples(monitor: Site) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:

@@ -14,7 +14,7 @@ from monitoring import png, unpacked
 
 from monitor.pictures import picture, to_jpeg
 from monitor.rate import Rate
-from robo.cache import Frame
+from robo.cache_values import Frame
 
 PNG = png(90)
 SIGNATURE = PNG[:8]

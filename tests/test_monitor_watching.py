@@ -20,7 +20,8 @@ from monitor import serve
 from monitor.hub import Hub
 from monitor.settings import Settings
 from monitor.watch import STIR_SECONDS, Watch
-from robo.cache import Cache, Frame
+from robo.cache import Cache
+from robo.cache_values import Frame
 
 
 @in_loop

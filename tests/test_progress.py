@@ -8,7 +8,8 @@ import pytest
 from processes.console import line
 from processes.progress import Figures, Follower
 from robo import config
-from robo.cache import Cache, LapRecord, Progress
+from robo.cache import Cache
+from robo.cache_values import LapRecord, Progress
 
 STARTED = 1000.0
 LIMITS = config.load().limits

@@ -14,19 +14,8 @@ from processes.publisher import CLOSE_SECONDS, RETRY_SECONDS, Publisher
 from processes.table import Process
 from processes.vitals import Count, Vitals
 from robo import config
-from robo.cache import (
-    HAND_SECONDS,
-    Cache,
-    FilmStatus,
-    Frame,
-    Hand,
-    LapLine,
-    LapRecord,
-    Outline,
-    Point,
-    Progress,
-    Telemetry,
-)
+from robo.cache import HAND_SECONDS, Cache
+from robo.cache_values import FilmStatus, Frame, Hand, LapLine, LapRecord, Outline, Point, Progress, Telemetry
 from robo.driving.state import CarState
 
 LIMIT_SECONDS = 20.0

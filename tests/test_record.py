@@ -17,7 +17,8 @@ from conftest import RedisServer
 from msgspec.structs import replace
 
 from robo import config
-from robo.cache import Answer, Cache, CarInfo, FilmStatus, Lost, Request, RunInfo
+from robo.cache import Cache, Lost
+from robo.cache_values import Answer, CarInfo, FilmStatus, Request, RunInfo
 from robo.config import ROOT
 from robo.errors import UserError
 from robo.runs import RunFolder

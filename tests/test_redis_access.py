@@ -25,7 +25,8 @@ import redis
 from processes import preflight, redis_server
 from processes.redis_server import arguments, find_binary
 from robo import config
-from robo.cache import Cache, Frame, Lost, Progress
+from robo.cache import Cache, Lost
+from robo.cache_values import Frame, Progress
 from robo.config import ROOT, Config
 from robo.errors import UserError
 from scripts import audit

@@ -14,7 +14,8 @@ from processes.orders import Film, OrderBook, Orders, PolicyOrder
 from processes.requests import Requests
 from processes.table import ORDERS_BYTES, cars
 from robo import config
-from robo.cache import Answer, Cache, FilmStatus, Lost, Request
+from robo.cache import Cache, Lost
+from robo.cache_values import Answer, FilmStatus, Request
 from robo.config import ROOT
 from robo.learning.details import DETAILS, MODEL
 

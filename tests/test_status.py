@@ -12,7 +12,8 @@ import pytest
 from conftest import RedisServer
 
 from robo import config
-from robo.cache import Cache, ProcessHealth, Progress
+from robo.cache import Cache
+from robo.cache_values import ProcessHealth, Progress
 from robo.config import ROOT
 from robo.errors import UserError
 from robo.runs import RunFolder

@@ -17,7 +17,7 @@ from processes.orders import LONGEST_FILM, Film, Orders
 from processes.supervisor import Outcome, State, Supervisor
 from processes.table import Channel, Process, cars, channels
 from robo import config
-from robo.cache import ProcessHealth
+from robo.cache_values import ProcessHealth
 from tests.children import notes
 
 LIMIT_SECONDS = 30.0

@@ -56,7 +56,7 @@ function showProcesses(store, restart) {
   const buttons = new Map();
   return () => {
     const processes = store.box?.processes ?? {};
-    const names = Object.keys(processes);
+    const names = Object.keys(processes).sort(); // Redis keeps no order
     const running = names.filter((name) => processes[name].state === "running").length;
     say(byId("processes-note"), names.length ? `${running} of ${names.length} running` : "");
     table.update(names, (name, cells, row) => {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robo.cache import LapLine
+from robo.cache_values import LapLine
 from robo.driving.laps import Lap
 from robo.driving.state import CarState
 

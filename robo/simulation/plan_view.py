@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robo.cache import Outline
+from robo.cache_values import Outline
 from robo.simulation.map_picture import obstacle_corners
 from robo.simulation.track import HALF_WIDTH, Track
 
