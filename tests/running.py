@@ -108,7 +108,9 @@ class Run(Command):
         self, module: str, *arguments: str, runs: Path, name: str = "run", redis_url: str = ""
     ) -> None:
         redis = ("--set", f"redis.url={redis_url}") if redis_url else ()
-        super().__init__(module, "--run", name, *FREE_PORTS, *redis, *arguments, runs=runs)
+        # Many runs at once on a small machine: those of them have a page that are looked at through one.
+        page = ("--set", "monitor.enabled=false")
+        super().__init__(module, "--run", name, *FREE_PORTS, *page, *redis, *arguments, runs=runs)
         self.name = name
         self.folder = runs / name
         self.cache = Cache(redis_url or f"unix://{RunFolder(name, runs).redis_socket}", name)
