@@ -20,6 +20,8 @@ HARMLESS = ("film", "cut")
 
 
 EVALUATOR = "evaluator"
+FINISH_SECONDS = 5.0
+"""In which a recorder has finished a film that was cut."""
 
 
 class Refused(Exception):
@@ -35,6 +37,8 @@ class Requests:
         self._config = config
         self._folder = folder
         self._evaluator_restarts = 0
+        self._cut_film: str | None = None
+        self._cut_at = 0.0
         self.stop = ""
         """Why the run is to end, in words; empty: it is not."""
 
@@ -66,6 +70,12 @@ class Requests:
             film = self._cache.film()
             if film is not None and film.over and film.id == ordered.id:
                 self._order(film=None)
+        elif self._cut_film is not None and time.monotonic() - self._cut_at > FINISH_SECONDS:
+            film = self._cache.film()
+            if film is not None and film.id == self._cut_film and not film.over:
+                # Its recorder was gone when it was cut, so nobody else would say that it is over.
+                self._cache.put_film(replace(film, at=time.time(), over=True))
+            self._cut_film = None
 
     def _do(self, request: Request) -> str:
         """What was done, in words. Raises Refused."""
@@ -127,10 +137,7 @@ class Requests:
         if ordered is None or request.target not in ("", ordered.id):
             raise Refused("nothing is filmed")
         self._order(film=None)
-        film = self._cache.film()
-        if film is not None and film.id == ordered.id and not film.over:
-            # Its recorder, if it lives, says more; if not, nobody else would say that it is over.
-            self._cache.put_film(replace(film, at=time.time(), over=True))
+        self._cut_film, self._cut_at = ordered.id, time.monotonic()
         return "the film is ended"
 
     def _order(self, **changes: object) -> None:

@@ -284,12 +284,14 @@ class Supervisor:
         if self._stop_by is not None:
             self._say("stopping; once more to hurry")
         self._stop_by = self._stop_by or time.monotonic() + self._settings.stop_seconds
-        stages = [
-            list(rows)
-            for _, rows in itertools.groupby(
-                reversed(self._children.values()), key=lambda child: child.row.module
-            )
-        ]
+        # Nobody needs them, so nobody waits for them before the others are gone.
+        others = [child for child in self._children.values() if not child.row.vital]
+        for child in others:
+            if child.alive:
+                child.process.terminate()
+        needed = [child for child in reversed(self._children.values()) if child.row.vital]
+        stages = [list(rows) for _, rows in itertools.groupby(needed, key=lambda child: child.row.module)]
+        stages += [others]
         for left, stage in zip(reversed(range(len(stages))), stages, strict=True):
             alive = [child for child in stage if child.alive]
             for child in alive:

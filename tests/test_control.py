@@ -226,6 +226,9 @@ def test_the_evaluator_drives_another_policy_which_is_no_score_of_what_is_learne
     assert run.ask("policy", POLICY).done
     run.until(lambda: run.telemetry()[EVALUATOR].driven_by == POLICY, "taken up")
     run.until(lambda: run.cache.box()[0].policy == POLICY, "told of")
+    episodes = run.telemetry()[EVALUATOR].episodes
+    # What was under way when it was taken up has been scored by then.
+    run.until(lambda: run.telemetry()[EVALUATOR].episodes > episodes, "an episode")
     run.is_told_anew()
     scored, episodes = run.evaluations(), run.telemetry()[EVALUATOR].episodes
     run.until(lambda: run.telemetry()[EVALUATOR].episodes >= episodes + 3, "three episodes")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import redis
 
+from processes import requests
 from processes.channels import Latest
 from processes.orders import Film, OrderBook, Orders, PolicyOrder
 from processes.requests import Requests
@@ -297,9 +298,14 @@ def test_a_film_that_is_over_is_no_longer_asked_for(run: Asked) -> None:
         assert (run.now.film is None) == over
 
 
-def test_a_film_whose_recorder_is_gone_is_over_when_it_is_cut(run: Asked) -> None:
+def test_a_film_whose_recorder_is_gone_is_over_a_while_after_it_is_cut(
+    run: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run.ask("film", "robo1").done
     run.cache.put_film(FilmStatus(1.0, "id", "robo1", "film.mp4", 2.0, False))
     assert not run.ask("cut", "another").done
     assert run.ask("cut", "id").done
+    assert not run.cache.film().over  # its recorder may still be at it
+    monkeypatch.setattr(requests, "FINISH_SECONDS", 0.0)
+    run.requests.look()
     assert run.cache.film().over
