@@ -63,7 +63,15 @@ def cache(folder: RunFolder, redis_url: str) -> Cache:
 def command(folder: RunFolder, *arguments: str) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "scripts.record", folder.name, *arguments]
     line += ["--runs", str(folder.path.parent)]
-    return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        line,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background ignore Ctrl-C, and whoever they start would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 calls nothing else
+    )
 
 
 def refused(folder: RunFolder, *arguments: str) -> str:
