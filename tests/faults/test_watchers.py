@@ -17,7 +17,8 @@ from tests.faults.conftest import LEARNING, Start, allowed, sets
 from tests.running import Run
 
 SECONDS = 10.0
-LEAST_RATIO = 0.8
+LEAST_RATIO = 0.6
+"""Of the steps a second of the same run alone: two looks at one run differ by a fifth by themselves."""
 MOST_BYTES = 100e6
 
 
