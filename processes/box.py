@@ -118,7 +118,7 @@ def _policy(name: str, folder: Path, config: Config) -> SavedPolicy:
         lap_time=_number(figures.get("lap_time"), float),
         metres=_number(figures.get("metres"), float),
         track=Path(track).stem if isinstance(track, str) and track.isprintable() else "",
-        fits=_misfit(details, config),
+        fits=misfit(details, config),
     )
 
 
@@ -128,7 +128,7 @@ def _details(folder: Path, changed_at: int) -> dict[str, Any]:
     return read_details(folder)
 
 
-def _misfit(details: Mapping[str, Any], config: Config) -> str:
+def misfit(details: Mapping[str, Any], config: Config) -> str:
     """Why an exported policy can't drive the run's cars; empty: it can."""
     observation, action = details.get("observation", {}), details.get("action", {})
     if not (details and isinstance(observation, dict) and isinstance(action, dict)):

@@ -7,18 +7,17 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from processes.box import policy_folders, shelf
+from processes.box import misfit, policy_folders
 from processes.orders import PolicyOrder, film
 from processes.supervisor import Supervisor
 from robo import log
 from robo.cache import Cache
 from robo.cache_values import Answer, Request
 from robo.config import Config
+from robo.learning.details import read_details
 
 HARMLESS = ("film", "cut")
 """What a run does even where it is not controlled from outside: commands on its own machine ask for it."""
-
-
 EVALUATOR = "evaluator"
 FINISH_SECONDS = 5.0
 """In which a recorder has finished a film that was cut."""
@@ -114,14 +113,13 @@ class Requests:
             return "the evaluator drives what is learned"
         # Only a name that is on the shelf leads to a folder: a path from outside never does.
         try:
-            known = {policy.name: policy for policy in shelf(self._folder, self._config).policies}
             folder = policy_folders(self._folder.parent).get(request.target)
         except OSError as error:
             raise Refused(f"policies can't be looked for: {error.strerror}") from None
-        if request.target not in known or folder is None:
+        if folder is None:
             raise Refused(f"there is no policy {request.target[:100]!r}")
-        if known[request.target].fits:
-            raise Refused(f"{request.target} can't drive here: {known[request.target].fits}")
+        if why := misfit(read_details(folder), self._config):
+            raise Refused(f"{request.target} can't drive here: {why}")
         self._order(policy=PolicyOrder(request.id, request.target, str(folder.absolute())))
         self._evaluator_restarts = self._supervisor.restarts(EVALUATOR)
         return f"the evaluator takes up {request.target}, in a few seconds"
