@@ -9,6 +9,7 @@ from aiohttp import web
 
 from monitor.app import make_app
 from monitor.settings import Settings
+from robo.access import page_url
 
 STOP_SECONDS = 0.3
 """How long requests under way are waited for at the end."""
@@ -43,7 +44,7 @@ async def start(settings: Settings, port: int, *, tries: int = 1) -> web.AppRunn
 
 def url(settings: Settings, runner: web.AppRunner) -> str:
     """Where the page is."""
-    return f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port(runner)}/"
+    return page_url(settings.host, port(runner))
 
 
 def port(runner: web.AppRunner) -> int:
